@@ -1,0 +1,33 @@
+# make lab    fresh machine -> environment -> JupyterLab on the first lab
+# make test   fresh machine -> environment -> the whole test suite
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# Linux without a GPU: make lab TORCH_INDEX=https://download.pytorch.org/whl/cpu  (200 MB instead of gigabytes of CUDA)
+TORCH_INDEX ?=
+TORCH_FLAGS := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+
+.PHONY: lab test environment clean
+
+lab: environment
+	$(BIN)/python -m jupyterlab notebooks/00_start.ipynb
+
+test: environment
+	$(BIN)/labkit build --check
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --nbval solutions
+
+environment: $(VENV)/ready
+
+# torch comes first and by pin, so that nothing else can pull in another build of it.
+$(VENV)/ready: pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "labkit needs Python 3.11 or newer; try: make lab PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --progress-bar on torch==2.13.0 $(TORCH_FLAGS)
+	$(BIN)/python -m pip install --progress-bar on -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps -e .
+	touch $@
+
+clean:
+	rm -rf $(VENV)
