@@ -13,7 +13,6 @@ import math
 import numpy as np
 import torch
 import torch.fx
-import torch.nn.functional as F
 from torch import nn
 
 from labkit.workload import INPUT, WEIGHTED, Layer, Workload
@@ -40,6 +39,7 @@ MODULES = {
     MAXIMA: "maxpool",
     (nn.Softmax, nn.LogSoftmax): "softmax",
 }
+LEAVES = tuple(cls for group in MODULES for cls in group)
 FUNCTIONS = {
     "add": "add iadd",
     "mul": "mul imul",
@@ -49,7 +49,7 @@ FUNCTIONS = {
     "avgpool": "mean avg_pool1d avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d",
     "maxpool": "max_pool1d max_pool2d amax boolean_dispatch",  # torch.nn.functional.max_pool* are boolean_dispatch closures
     "softmax": "softmax log_softmax",
-    "free": "flatten reshape view squeeze unsqueeze permute transpose contiguous to dropout getitem size getattr",
+    "free": "flatten unflatten reshape view squeeze unsqueeze permute transpose contiguous to dropout getitem size getattr",
 }
 KIND_OF_FUNCTION = {name: kind for kind, names in FUNCTIONS.items() for name in names.split()}
 
@@ -71,39 +71,43 @@ def trace(model: nn.Module, example_inputs: torch.Tensor | tuple, *, bits: int =
     inputs = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
     if len(inputs) != 1:
         raise TraceError(f"trace reads networks with one input; {type(model).__name__} was given {len(inputs)}")
-    if isinstance(model, _Tracer.leaves):
+    name = name or type(model).__name__
+    if isinstance(model, LEAVES):
         model = nn.Sequential(model)
-    modes = [(module, module.training) for module in model.modules()]
+    training = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        graph = _Tracer().trace(model)
-    except TraceError:
-        raise
-    except Exception as error:  # torch.fx raises many kinds, all meaning: Python control flow hides the graph
-        raise TraceError(f"trace cannot follow {type(model).__name__}.forward ({error}); write it without data-dependent control flow") from None
-    try:
-        recorder = _Recorder(torch.fx.GraphModule(model, graph), bits)
+        recorder = _Recorder(_graph(model), bits)
         with torch.no_grad():
             recorder.run(*inputs)
+    except TraceError as error:
+        raise TraceError(str(error).split("\n")[0]) from None  # torch.fx appends its own traceback to the sentence
     finally:
-        for module, training in modes:
-            module.training = training
-    return Workload(name or type(model).__name__, tuple(inputs[0].shape[1:]), tuple(recorder.layers.values()), input_bits=bits)
+        for module, mode in training.items():
+            module.training = mode
+    return Workload(name, tuple(inputs[0].shape[1:]), tuple(recorder.layers.values()), input_bits=bits)
+
+
+def _graph(model: nn.Module) -> torch.fx.GraphModule:
+    try:
+        return torch.fx.GraphModule(model, _Tracer().trace(model))
+    except Exception as error:  # torch.fx raises many kinds, all meaning that Python control flow hides the graph
+        raise TraceError(
+            f"trace cannot follow {type(model).__name__}.forward ({error}); write it without data-dependent control flow"
+        ) from None
 
 
 class _Tracer(torch.fx.Tracer):
-    leaves = tuple(cls for group in MODULES for cls in group)
-
     def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
-        return isinstance(module, self.leaves) or super().is_leaf_module(module, qualified_name)
+        return isinstance(module, LEAVES) or super().is_leaf_module(module, qualified_name)
 
 
 @dataclasses.dataclass
 class _Tensor:
-    """Who wrote a tensor, and which of its channels are alive (bool array, or None for the network's input)."""
+    """Who wrote a tensor, and which of its channels are alive, shape ``(channels,)``."""
 
     source: str
-    alive: np.ndarray | None
+    alive: np.ndarray
 
 
 class _Recorder(torch.fx.Interpreter):
@@ -116,128 +120,103 @@ class _Recorder(torch.fx.Interpreter):
         self.tensors: dict[torch.fx.Node, _Tensor] = {}
 
     def run_node(self, node: torch.fx.Node):
+        kind = self._kind(node) if node.op.startswith("call_") else None
         try:
             result = super().run_node(node)
-        except TraceError:
-            raise
         except RuntimeError as error:
-            raise TraceError(f"running {node.target!r} failed: {error}".split("\n")[0]) from None
+            raise TraceError(f"running {node.target!r} failed: {error}") from None
         if node.op == "placeholder":
-            self.tensors[node] = _Tensor(INPUT, None)
-        elif node.op in ("call_module", "call_function", "call_method"):
-            self._record(node, result)
+            self.tensors[node] = _Tensor(INPUT, np.ones(result.shape[1], dtype=bool))
+        elif kind and isinstance(result, torch.Tensor):
+            self._record(node, kind, result)
         return result
 
-    def _record(self, node: torch.fx.Node, result) -> None:
-        feeding = [n for n in node.all_input_nodes if n in self.tensors]
-        if not feeding or not isinstance(result, torch.Tensor):
-            return  # sizes and constants, not activations
-        module = self.fetch_attr(node.target) if node.op == "call_module" else None
-        kind = self._kind(node, module)
-        first = self.tensors[feeding[0]]
-        previous = self.layers.get(first.source)
-        if kind in ("add", "mul") and len(feeding) == 1:
-            kind = "clamp"  # a constant scale or shift folds into the requantization
-        absorbed = kind == "norm" and previous is not None and previous.op in WEIGHTED and not previous.bias
-        if absorbed:
-            self.layers[previous.name] = dataclasses.replace(previous, bias=True)
-        same_norm = kind == "norm" and previous is not None and previous.op in WEIGHTED
-        if kind == "free" or same_norm or (kind == "clamp" and previous is not None):
-            self.tensors[node] = self._reshaped(first, result) if kind == "free" else first
-            return
-        if kind == "clamp":
-            kind = "activation"
-        name = str(node.target) if module is not None else node.name
-        if name in self.layers:
-            name = node.name  # a module called twice is two layers on the device
-        sources = tuple(self.tensors[n].source for n in feeding)
-        in_shape = tuple(self.env_shape(feeding[0]))
-        layer, alive = self._layer(kind, module, name, sources, in_shape, tuple(result.shape[1:]), [self.tensors[n] for n in feeding])
-        self.layers[name] = layer
-        self.tensors[node] = _Tensor(name, alive)
-
-    def env_shape(self, node: torch.fx.Node) -> torch.Size:
-        return self.env[node].shape[1:]
-
-    def _kind(self, node: torch.fx.Node, module: nn.Module | None) -> str:
-        if module is not None:
+    def _kind(self, node: torch.fx.Node) -> str:
+        if node.op == "call_module":
+            module = self.fetch_attr(node.target)
             for group, kind in MODULES.items():
                 if isinstance(module, group):
                     return kind
             raise TraceError(
                 f"trace cannot read module {node.target!r} ({type(module).__name__}); "
-                "use convolutions, linear layers, pooling, batch norm and activations, or write it with them"
+                "write it with convolutions, linear layers, pooling, batch norm and activations"
             )
         function = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
-        if function == "fn":  # functional.max_pool1d and max_pool2d hide behind torch's boolean_dispatch
-            function = "max_pool2d" if node.target in (F.max_pool1d, F.max_pool2d) else function
         if function not in KIND_OF_FUNCTION:
             raise TraceError(f"trace cannot read operation {function!r} (at {node.name!r}); write it with modules that trace knows")
         return KIND_OF_FUNCTION[function]
 
-    def _layer(self, kind, module, name, sources, in_shape, out_shape, tensors):
-        """The record of one operation, and which of its output channels are alive."""
-        alive_in = tensors[0].alive if tensors[0].alive is not None else np.ones(in_shape[0], dtype=bool)
-        common = dict(name=name, inputs=sources, in_shape=in_shape, out_shape=out_shape)
-        common["activation_bits"] = int(getattr(module, "activation_bits", self.bits))
-        if kind in ("conv", "linear"):
-            return self._weighted(kind, module, common, alive_in)
-        alive_out = alive_in
-        if kind == "add":
-            alive_out = np.any([t.alive if t.alive is not None else np.ones(out_shape[0], bool) for t in tensors], axis=0)
-        elif kind == "concat":
-            alive_out = np.concatenate([t.alive if t.alive is not None else np.ones(out_shape[0], bool) for t in tensors])
-        if len(alive_out) != out_shape[0]:
-            alive_out = np.ones(out_shape[0], dtype=bool)
-        if kind in ("avgpool", "maxpool"):
-            common["kernel"], common["stride"] = _pool_window(module, in_shape, out_shape)
-        return Layer(op=kind, **common), alive_out
+    def _record(self, node: torch.fx.Node, kind: str, result: torch.Tensor) -> None:
+        feeding = [n for n in node.all_input_nodes if n in self.tensors]
+        if not feeding:
+            return  # sizes and constants, not activations
+        first = self.tensors[feeding[0]]
+        producer = self.layers.get(first.source)
+        if kind in ("add", "mul") and len(feeding) == 1:
+            kind = "clamp"  # scaling or shifting by a constant moves the requantization's numbers
+        if kind == "free":
+            self.tensors[node] = _Tensor(first.source, _spread(first.alive, result.shape[1] if result.dim() > 1 else 1))
+        elif kind == "norm" and producer is not None and producer.op in WEIGHTED:
+            self.layers[producer.name] = dataclasses.replace(producer, bias=True)
+            self.tensors[node] = first
+        elif kind == "clamp" and producer is not None:
+            self.tensors[node] = first
+        else:
+            kind = "activation" if kind == "clamp" else kind
+            self._append(node, kind, result, [self.tensors[n] for n in feeding], tuple(self.env[feeding[0]].shape[1:]))
 
-    def _weighted(self, kind, module, common, alive_in):
-        weight = module.weight.detach()
-        nonzero = weight.reshape(len(weight), -1) != 0
+    def _append(self, node, kind, result, tensors, in_shape) -> None:
+        module = self.fetch_attr(node.target) if node.op == "call_module" else None
+        name = node.target if module is not None and node.target not in self.layers else node.name  # called twice: two layers
+        out_shape = tuple(result.shape[1:])
+        alive = _spread(tensors[0].alive, in_shape[0])
+        facts = {}
+        if kind in ("conv", "linear"):
+            kind, facts, alive = self._weighted(kind, module, alive)
+        elif kind == "add":
+            alive = np.any([_spread(t.alive, out_shape[0]) for t in tensors], axis=0)
+        elif kind == "concat":
+            alive = np.concatenate([t.alive for t in tensors])
+        elif kind in ("avgpool", "maxpool"):
+            facts = _pool_window(module, in_shape, out_shape)
+        facts["activation_bits"] = int(getattr(module, "activation_bits", self.bits))
+        self.layers[name] = Layer(name, kind, tuple(t.source for t in tensors), in_shape, out_shape, **facts)
+        self.tensors[node] = _Tensor(name, _spread(alive, out_shape[0]))
+
+    def _weighted(self, kind, module, alive_in):
+        """Operator, facts and living output channels of a convolution or linear layer."""
+        nonzero = module.weight.detach().flatten(1) != 0
         alive_out = nonzero.any(dim=1).cpu().numpy()
-        groups = 1
+        facts = {}
         if kind == "conv":
-            dims = len(module.kernel_size)
-            groups = module.groups
             padding = module.padding
             if isinstance(padding, str):
                 padding = tuple((k - 1) // 2 if padding == "same" else 0 for k in module.kernel_size)
-            common |= dict(kernel=tuple(module.kernel_size), stride=tuple(module.stride), padding=tuple(padding)[:dims], groups=groups)
-            if groups == module.in_channels == module.out_channels:
-                kind = "depthwise"
-                alive_out &= alive_in
-        elif len(common["in_shape"]) == 1 and len(alive_in) != common["in_shape"][0]:
-            alive_in = np.ones(common["in_shape"][0], dtype=bool)
+            facts = {"kernel": module.kernel_size, "stride": module.stride, "padding": padding, "groups": module.groups}
+            if module.groups == module.in_channels == module.out_channels:
+                kind, alive_out = "depthwise", alive_out & alive_in
         bits = getattr(module, "weight_bits", self.bits)
-        layer = Layer(
-            op=kind,
-            **common,
-            bias=module.bias is not None,
-            weight_bits=int(bits) if np.ndim(bits) == 0 else tuple(int(b) for b in bits),
-            density=float(nonzero.float().mean()),
-            live_inputs=int(alive_in.sum()),
-            live_outputs=int(alive_out.sum()),
-        )
-        return layer, alive_out
-
-    def _reshaped(self, tensor: _Tensor, result: torch.Tensor) -> _Tensor:
-        """Follows channels through a reshape: flattening (C, H, W) repeats each channel H·W times."""
-        if tensor.alive is None or result.dim() < 2:
-            return tensor
-        channels = result.shape[1]
-        if len(tensor.alive) and channels % len(tensor.alive) == 0:
-            return _Tensor(tensor.source, np.repeat(tensor.alive, channels // len(tensor.alive)))
-        return _Tensor(tensor.source, np.ones(channels, dtype=bool))
+        facts |= {
+            "bias": module.bias is not None,
+            "weight_bits": int(bits) if np.ndim(bits) == 0 else tuple(int(b) for b in bits),
+            "density": float(nonzero.float().mean()),
+            "live_inputs": int(alive_in.sum()),
+            "live_outputs": int(alive_out.sum()),
+        }
+        return kind, facts, alive_out
 
 
-def _pool_window(module, in_shape, out_shape):
-    """Window and stride of a pooling layer; for adaptive and functional ones, those that cover the input evenly."""
-    size, stride = getattr(module, "kernel_size", None), getattr(module, "stride", None)
-    dims = len(in_shape) - 1
-    if size is None:
-        out = out_shape[1:] or (1,) * dims
-        size = stride = tuple(math.ceil(i / o) for i, o in zip(in_shape[1:], out, strict=False))
-    as_tuple = lambda v: tuple(v) if isinstance(v, (tuple, list)) else (v,) * dims  # noqa: E731
-    return as_tuple(size), as_tuple(stride if stride is not None else size)
+def _spread(alive: np.ndarray, channels: int) -> np.ndarray:
+    """Follows channels through a reshape: flattening (C, H, W) repeats each channel H·W times; any other mixes them."""
+    if channels % len(alive) == 0:
+        return np.repeat(alive, channels // len(alive))
+    return np.ones(channels, dtype=bool)
+
+
+def _pool_window(module, in_shape, out_shape) -> dict:
+    """Window and stride of a pooling layer; of an adaptive or functional one, those that cover the input evenly."""
+    even = tuple(math.ceil(i / o) for i, o in zip(in_shape[1:], out_shape[1:] or (1,) * (len(in_shape) - 1), strict=True))
+    size = getattr(module, "kernel_size", even)
+    stride = getattr(module, "stride", None) or size
+    wide = [v if isinstance(v, tuple) else (v,) * len(even) for v in (size, stride)]
+    return {"kernel": wide[0], "stride": wide[1]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from labkit.models.networks import DSCNN, Autoencoder, HARCNN, ResNet8, TCResNet8
+from labkit.models.networks import DSCNN, HARCNN, Autoencoder, ResNet8, TCResNet8
 from labkit.naming import did_you_mean
 
 ZOO = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import nn
 
@@ -126,7 +128,7 @@ class Autoencoder(nn.Module):
         super().__init__()
         sizes = [inputs, *[hidden] * 4, bottleneck, *[hidden] * 4, inputs]
         layers = []
-        for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for i, (a, b) in enumerate(itertools.pairwise(sizes)):
             layers.append(nn.Linear(a, b))
             if i < len(sizes) - 2:
                 layers += [nn.BatchNorm1d(b), nn.ReLU()]

@@ -1,0 +1,137 @@
+"""The `labkit` command: thin. Every subcommand parses its words, calls one room, prints.
+
+`--json` prints one JSON object on stdout and nothing else. An error is one sentence on stderr that says what to do, exit 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+
+def doctor(args) -> int:
+    from labkit.course import doctor
+
+    text, ok = doctor.report()
+    print(text)
+    return 0 if ok else 1
+
+
+def build(args) -> int:
+    from labkit.course.build import build
+
+    problems = build(args.lab, check=args.check)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if args.check and not problems:
+        print("solutions and notebooks agree with their sources")
+    return 1 if problems else 0
+
+
+def models(args) -> int:
+    from labkit import models, trace
+
+    for name in models.names():
+        workload = trace(*models.build(name))
+        print(f"{name:12} {workload.macs:>12,} MACs {workload.params:>9,} parameters {workload.peak_activation_bytes:>8,} B activations")
+    return 0
+
+
+def devices(args) -> int:
+    import labkit
+
+    for name in labkit.devices():
+        print(f"{name:20} {labkit.device(name).title}")
+    return 0
+
+
+def estimate(args) -> int:
+    import labkit
+
+    device = labkit.device(args.device, **({"stack": args.stack} if args.stack else {}))
+    result = device.estimate(workload_of(args.model))
+    if args.json:
+        print(json.dumps({"model": args.model, "device": args.device, **result.as_dict()}))
+    else:
+        print(result)
+    return 0
+
+
+def workload_of(model: str):
+    """A zoo name, or a file that `Workload.to_json` wrote."""
+    from labkit.workload import Workload
+
+    if model.endswith(".json") or Path(model).is_file():
+        return Workload.from_json(model)
+    from labkit import models, trace
+
+    return trace(*models.build(model), name=model)
+
+
+def validate(args) -> int:
+    from labkit.hardware import validation
+
+    rows = validation.validate()
+    print(json.dumps({"rows": [row.as_dict() for row in rows]}) if args.json else validation.table(rows))
+    return 0
+
+
+def train(args) -> int:
+    from labkit import recipes
+
+    recipes.run(args.name, seed=args.seed)
+    return 0
+
+
+def bench(args) -> int:
+    from labkit.explorers import bench
+
+    result = bench.run()
+    print(json.dumps(result) if args.json else bench.table(result))
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="labkit", description="The TinyML Lab Kit.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(function, help):
+        sub = commands.add_parser(function.__name__, help=help, description=help)
+        sub.set_defaults(run=function)
+        return sub
+
+    command(doctor, "say what is wrong with this installation")
+    sub = command(build, "make the solution and student notebooks from solutions/*.py")
+    sub.add_argument("lab", nargs="?", help="a number such as 03; all labs without it")
+    sub.add_argument("--check", action="store_true", help="execute nothing; fail on any difference")
+    command(models, "list the networks of the zoo")
+    command(devices, "list the devices")
+    sub = command(estimate, "latency, energy and memory of a network on a device")
+    sub.add_argument("model", help="a zoo name (see `labkit models`) or a workload JSON file")
+    sub.add_argument("--device", required=True, help="see `labkit devices`")
+    sub.add_argument("--stack", help="the software stack of a Cortex-M board; its newest one without it")
+    sub.add_argument("--json", action="store_true")
+    sub = command(validate, "every hardware model against published measurements")
+    sub.add_argument("--json", action="store_true")
+    sub = command(train, "train what the labs ship")
+    sub.add_argument("name", help="a recipe: see `labkit train list`")
+    sub.add_argument("--seed", type=int, default=0)
+    sub = command(bench, "how fast the explorers answer, beside a figure drawn anew")
+    sub.add_argument("name", choices=["explorers"])
+    sub.add_argument("--json", action="store_true")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"labkit {args.command}: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
