@@ -1,0 +1,73 @@
+"""Reads `catalog/*.toml`. Every number there is a table ``{value, unit, source, kind}``: none comes without a source.
+
+`kind` is "measured" (on the device itself), "published" (a data sheet or paper), "fitted" (by `labkit.hardware.fitting`) or
+"assumed" (no page at hand; an estimate built on it says so).
+"""
+
+from __future__ import annotations
+
+import csv
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from labkit.naming import did_you_mean
+
+FOLDER = Path(__file__).parent / "catalog"
+KINDS = ("measured", "published", "fitted", "assumed")
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One number, and why we believe it."""
+
+    value: float
+    unit: str
+    source: str
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.value:g} {self.unit} ({self.kind}: {self.source})"
+
+
+@cache
+def load(name: str) -> dict:
+    """`catalog/<name>.toml` with every ``{value, ...}`` table as a `Quantity`.
+
+    >>> load("cortex_m")["boards"]["nucleo-l4r5zi"]["clock_mhz"].value
+    120
+    """
+    with open(FOLDER / f"{name}.toml", "rb") as file:
+        return _quantities(tomllib.load(file), name)
+
+
+def read_csv(name: str) -> list[dict[str, str]]:
+    """Rows of `catalog/<name>.csv`; lines that start with # tell the source."""
+    lines = (FOLDER / f"{name}.csv").read_text(encoding="utf-8").splitlines()
+    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
+
+
+def record(cls, data: dict, where: str):
+    """Builds the dataclass `cls` from a catalog table. A key that it does not know is an error, never ignored."""
+    fields = cls.__dataclass_fields__
+    for key in data:
+        if key not in fields:
+            raise ValueError(f"{where}: unknown key {key!r}; {did_you_mean(key, fields)}")
+    try:
+        return cls(**data)
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def _quantities(node, where: str):
+    if isinstance(node, list):
+        return [_quantities(item, where) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "value" in node:
+        quantity = record(Quantity, node, where)
+        if quantity.kind not in KINDS:
+            raise ValueError(f"{where}: unknown kind {quantity.kind!r}; {did_you_mean(quantity.kind, KINDS)}")
+        return quantity
+    return {key: _quantities(value, f"{where}.{key}") for key, value in node.items()}

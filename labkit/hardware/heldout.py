@@ -1,0 +1,132 @@
+"""Held-out errors of the Cortex-M model: predictions for measurements that the prediction has not seen.
+
+Held-out network and submitter: the ratios between the three coefficients come from other submitters' systems with the same core;
+the system at hand gives only its scale, from three of its networks; the fourth is predicted. This asks what a user asks: my
+board is known from a few networks, what will the next one cost?
+
+Held-out board: all coefficients come from other boards with the same core and stack.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from labkit.hardware import cortex_m, fitting
+from labkit.hardware.measurements import BENCHMARKS, System, systems
+
+SHARE = 0.8  # of held-out measurements that an interval is meant to hold
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """One measurement, what was predicted for it, and what MACs alone would have predicted under the same protocol."""
+
+    system: System
+    benchmark: str
+    measured: float
+    predicted: float
+    baseline: float
+
+    @property
+    def log_error(self) -> float:
+        """log(measured / predicted): what an interval around the prediction has to cover."""
+        return float(np.log(self.measured / self.predicted))
+
+
+def geometric_mean(values: np.ndarray) -> float:
+    return float(np.exp(np.mean(np.log(values))))
+
+
+def predict_cycles(system: System, others: list[System], unseen: int, macs_only: bool = False) -> float:
+    """Cycles of network `unseen` on `system`: shape of the coefficients from `others`, scale from the other three networks."""
+    seen = [i for i in range(len(BENCHMARKS)) if i != unseen]
+    collapse = (lambda x: x[:, :2].sum(axis=1, keepdims=True)) if macs_only else (lambda x: x)
+    rows, targets = [], []
+    for other in others:  # bring each to the speed of this system, so that no system dominates
+        speed = geometric_mean(system.cycles[seen] / other.cycles[seen])
+        rows.append(collapse(fitting.system_features(other)))
+        targets.append(fitting.fitted_cycles(other) * speed)
+    shape = fitting.relative_nnls(np.concatenate(rows), np.concatenate(targets))
+    predicted = collapse(fitting.system_features(system)) @ shape + fitting.benchmark_plain_cycles(system.core)
+    return float(predicted[unseen] * geometric_mean(system.cycles[seen] / predicted[seen]))
+
+
+def latency(core: str) -> list[HeldOut]:
+    """Held-out network and submitter, milliseconds."""
+    results = []
+    for system in [s for s in systems() if s.core == core]:
+        others = _others(system)
+        for unseen, benchmark in enumerate(BENCHMARKS):
+            cycles = [predict_cycles(system, others, unseen, macs_only) for macs_only in (False, True)]
+            predicted, baseline = (c / (system.clock_mhz * 1e3) for c in cycles)
+            results.append(HeldOut(system, benchmark, float(system.latency_ms[unseen]), predicted, baseline))
+    return results
+
+
+def energy(core: str) -> list[HeldOut]:
+    """The same in microjoules: held-out latency times the mean power of the system's other networks."""
+    results = []
+    for case in latency(core):
+        unseen = BENCHMARKS.index(case.benchmark)
+        if not np.isnan(case.system.energy_uj[unseen]):
+            power_mw = np.nanmean(np.delete(case.system.power_mw, unseen))
+            measured = float(case.system.energy_uj[unseen])
+            results.append(HeldOut(case.system, case.benchmark, measured, case.predicted * power_mw, case.baseline * power_mw))
+    return results
+
+
+def board(core: str) -> list[HeldOut]:
+    """Every network of a board from other boards with the same core and stack, milliseconds. Empty where there is none."""
+    results = []
+    groups = fitting.by_board_and_stack()
+    for (name, stack), group in groups.items():
+        peers = [fitting.fit(g) for (other, s), g in groups.items() if s == stack and other != name and g[0].core == core]
+        if group[0].core != core or not peers:
+            continue
+        for system in group:
+            cycles = fitting.system_features(system) @ np.mean(peers, axis=0) + fitting.benchmark_plain_cycles(core)
+            for index, benchmark in enumerate(BENCHMARKS):
+                predicted = float(cycles[index] / (system.clock_mhz * 1e3))
+                results.append(HeldOut(system, benchmark, float(system.latency_ms[index]), predicted, float("nan")))
+    return results
+
+
+def _others(system: System) -> list[System]:
+    """Systems with the same core from other submitters; where there is no other submitter, from the other cores."""
+    same = [s for s in systems() if s.core == system.core and s.submitter != system.submitter]
+    return same or [s for s in systems() if s.core != system.core and s.submitter != system.submitter]
+
+
+def interval_factors(cases: list[HeldOut]) -> tuple[float, float]:
+    """The factors on a prediction between which `SHARE` of the measurements of `cases` lie; 1 is always between them."""
+    errors = [case.log_error for case in cases]
+    tail = (1 - SHARE) / 2
+    low, high = np.quantile(errors, [tail, 1 - tail])
+    return float(np.exp(min(low, 0.0))), float(np.exp(max(high, 0.0)))
+
+
+def coverage(cases: list[HeldOut]) -> float:
+    """Share of measurements inside an interval whose width comes from other submitters' errors only."""
+    inside = []
+    for case in cases:
+        width_from = [c for c in cases if c.system.submitter != case.system.submitter] or cases
+        low, high = interval_factors(width_from)
+        inside.append(low <= case.measured / case.predicted <= high)
+    return float(np.mean(inside))
+
+
+def spread(core: str) -> list[tuple[str, float, str, str]]:
+    """Name, value, source and kind of the interval factors of a core, for `catalog/cortex_m_fitted.toml`."""
+    every_board = [case for c in sorted({b.core for b in cortex_m.boards().values()}) for case in board(c)]
+    protocols = {
+        "latency": (latency(core), "held-out network and submitter"),
+        "energy": (energy(core) or energy("M4"), "held-out network and submitter" if energy(core) else "that of M4"),
+        "board": (every_board, "held-out board, all cores"),
+    }
+    lines = []
+    for name, (cases, source) in protocols.items():
+        low, high = interval_factors(cases)
+        lines += [(f"{name}_low", low, source, "fitted"), (f"{name}_high", high, source, "fitted")]
+    return lines

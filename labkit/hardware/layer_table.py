@@ -1,0 +1,73 @@
+"""Many workloads as one table of columns, so that a device prices ten thousand networks with a few numpy operations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from labkit.workload import OPS, WEIGHTED, Layer, Workload
+
+COLUMNS = (
+    "op", "macs", "live_macs", "in_elements", "out_elements", "live_out_elements",
+    "weights", "weight_bytes", "weight_bits", "activation_bits", "dot_length",
+)  # fmt: skip
+
+
+@lru_cache(maxsize=1 << 16)
+def _row(layer: Layer) -> tuple[float, ...]:
+    """One layer's numbers in the order of COLUMNS. Search spaces reuse layers, hence the cache."""
+    macs, outputs, length = layer.macs, layer.out_elements, layer.weights_per_channel
+    live_out = 1.0 if layer.live_outputs is None else layer.live_outputs / layer.out_channels
+    bits = layer.weight_bits if isinstance(layer.weight_bits, int) else max(layer.weight_bits)
+    weighted = layer.op in WEIGHTED
+    return (
+        OPS.index(layer.op), macs, round(macs * layer.live_fraction), math.prod(layer.in_shape), outputs, outputs * live_out,
+        length * layer.out_channels, layer.weight_bytes, bits if weighted else 8, layer.activation_bits, length,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """Columns over all layers of all workloads, shape ``(layers,)``; `owner` says which workload a layer belongs to.
+
+    >>> fc = Layer("fc", "linear", ("input",), (64,), (12,), bias=True)
+    >>> table = LayerTable.of([Workload("a", (64,), (fc,)), Workload("b", (64,), (fc,))])
+    >>> table["macs"], table.total(table["macs"])
+    (array([768., 768.]), array([768., 768.]))
+    """
+
+    workloads: tuple[Workload, ...]
+    owner: np.ndarray
+    columns: np.ndarray  # (layers, len(COLUMNS))
+
+    @classmethod
+    def of(cls, workloads: Sequence[Workload]) -> LayerTable:
+        workloads = tuple(workloads)
+        rows = [_row(layer) for workload in workloads for layer in workload.layers]
+        owner = np.repeat(np.arange(len(workloads)), [len(workload) for workload in workloads])
+        return cls(workloads, owner, np.array(rows, dtype=float).reshape(-1, len(COLUMNS)))
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        return self.columns[:, COLUMNS.index(column)]
+
+    def op_is(self, *ops: str) -> np.ndarray:
+        """Which layers do one of these operations, bool ``(layers,)``."""
+        return np.isin(self["op"], [OPS.index(op) for op in ops])
+
+    def total(self, values: np.ndarray) -> np.ndarray:
+        """Sums a number per layer over each workload: ``(layers,)`` to ``(workloads,)``."""
+        return np.bincount(self.owner, weights=values, minlength=len(self.workloads))
+
+    def largest(self, values: np.ndarray) -> np.ndarray:
+        """The largest number of each workload, at least 0."""
+        result = np.zeros(len(self.workloads))
+        np.maximum.at(result, self.owner, values)
+        return result
+
+    @property
+    def peak_activation_bytes(self) -> np.ndarray:
+        return np.array([workload.peak_activation_bytes for workload in self.workloads], dtype=float)
