@@ -30,19 +30,19 @@ METADATA = {
 }
 
 
-def build(lab: str | None = None, check: bool = False, root: str | Path | None = None) -> list[Path]:
-    """Builds one lab (``"01"`` or its full name) or all of them, and returns the files written.
+def build(lab: str | None = None, check: bool = False, root: str | Path | None = None) -> list[str]:
+    """Builds one lab (``"01"`` or its full name) or all of them. Returns what `check` finds wrong, a sentence each; else nothing.
 
-    With `check` nothing is executed or written; LabError lists what is not as a build would leave it, a line each.
+    With `check` nothing is executed or written. LabError where a source cannot be built; its notebooks are then left as they were.
     """
     root = Path(root) if root else find_root()
+    names = _names(root, lab)
     if check:
-        found = [sentence for name in _names(root, lab) for sentence in problems(root, name)]
-        found += _strays(root) if lab is None else []
-        if found:
-            raise LabError("\n".join(found))
-        return []
-    return [path for name in _names(root, lab) for path in _build_one(root, name)]
+        found = [sentence for name in names for sentence in problems(root, name)]
+        return found + (_strays(root) if lab is None else [])
+    for name in names:
+        _build_one(root, name)
+    return []
 
 
 def problems(root: Path, name: str) -> list[str]:
@@ -168,14 +168,13 @@ def _names(root: Path, lab: str | None) -> list[str]:
     return chosen
 
 
-def _build_one(root: Path, name: str) -> list[Path]:
+def _build_one(root: Path, name: str) -> None:
     lab = source.read(root / "solutions" / f"{name}.py")
     solution, student = root / "solutions" / f"{name}.ipynb", root / "notebooks" / f"{name}.ipynb"
     text = render(lab, execute(lab, root / "solutions"))
     _keep_work(student)
     _write(solution, text)
     _write(student, render(lab, student=True))
-    return [solution, student]
 
 
 def _node(cell: Cell, values: list[dict], student: bool) -> dict:
