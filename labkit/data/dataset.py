@@ -72,7 +72,7 @@ class Dataset:
         for field in ("y", "group", "split"):
             values = getattr(self, field)
             if values.shape != (len(self.x),):
-                raise ValueError(f"{self.name}: {field} has shape {values.shape}; give one value for each of {len(self.x)} examples")
+                raise ValueError(f"{self.name}: {field} has shape {values.shape}; give one for each of {len(self.x)} examples")
         if ((self.y < 0) | (self.y >= len(self.labels))).any():
             raise ValueError(f"{self.name}: y runs from {self.y.min()} to {self.y.max()}, but {len(self.labels)} labels are named")
         for split in np.unique(self.split):
