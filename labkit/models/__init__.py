@@ -1,38 +1,11 @@
-"""The zoo: `build(name)` gives a fresh network and an example input; `names()` lists them."""
+"""Networks by name: `build` gives a fresh one, `pretrained` a trained one that is shipped with its card.
 
-from __future__ import annotations
+    model, example = build("ds-cnn")
+    model, card = pretrained("ds-cnn", "synthetic")
+    logits = model(card.prepare(audio))                 # audio (clips, samples) at 16 kHz
+"""
 
-import torch
-from torch import nn
+from labkit.models.weights import ModelCard, card, pretrained, save, shipped
+from labkit.models.zoo import ZOO, build, names
 
-from labkit.models.networks import DSCNN, HARCNN, Autoencoder, ResNet8, TCResNet8
-from labkit.naming import did_you_mean
-
-ZOO = {
-    "ds-cnn": (DSCNN, (1, 49, 10)),
-    "tc-resnet8": (TCResNet8, (40, 98)),
-    "har-cnn": (HARCNN, (6, 128)),
-    "resnet8": (ResNet8, (3, 32, 32)),
-    "autoencoder": (Autoencoder, (640,)),
-}
-
-
-def names() -> list[str]:
-    """The names that `build` knows."""
-    return list(ZOO)
-
-
-def build(name: str, *, seed: int = 0, **options) -> tuple[nn.Module, torch.Tensor]:
-    """A network with random weights, in eval mode, and an example input of batch 1. `options` go to its constructor.
-
-    >>> model, example = build("ds-cnn")
-    >>> model(example).shape
-    torch.Size([1, 12])
-    """
-    if name not in ZOO:
-        raise ValueError(f"unknown network {name!r}; {did_you_mean(name, ZOO)}")
-    network, shape = ZOO[name]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = network(**options).eval()
-    return model, torch.zeros(1, *shape)
+__all__ = ["ZOO", "ModelCard", "build", "card", "names", "pretrained", "save", "shipped"]

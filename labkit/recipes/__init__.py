@@ -1,0 +1,36 @@
+"""What ``labkit train NAME`` runs. A recipe trains one network from a seed and writes `labkit/weights/NAME.*`.
+
+To add one: write a function ``recipe(seed, folder, progress) -> ModelCard`` in this room and enter it here.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from labkit.naming import did_you_mean
+
+RECIPES = {  # name -> module of this room and function; imported only when run
+    "ds-cnn-synthetic": "speech.ds_cnn_synthetic",
+    "ds-cnn-mini": "speech.ds_cnn_mini",
+    "tc-resnet8-synthetic": "speech.tc_resnet8_synthetic",
+    "keyword-baseline": "speech.keyword_baseline",
+}
+
+
+def names() -> list[str]:
+    """The names that `run` knows."""
+    return list(RECIPES)
+
+
+def run(name: str, *, seed: int = 0, folder: str | Path | None = None, progress: bool = True):
+    """Trains, writes weights and card into `folder` (`labkit/weights` by default), and returns the card.
+
+    >>> run("keyword-basline")
+    Traceback (most recent call last):
+    ValueError: unknown recipe 'keyword-basline'; did you mean keyword-baseline?
+    """
+    if name not in RECIPES:
+        raise ValueError(f"unknown recipe {name!r}; {did_you_mean(name, RECIPES)}")
+    module, function = RECIPES[name].split(".")
+    return getattr(import_module(f"labkit.recipes.{module}"), function)(seed=seed, folder=folder, progress=progress)
