@@ -5,6 +5,7 @@ from __future__ import annotations
 from labkit.hardware import cortex_m
 from labkit.hardware.device import Device
 from labkit.hardware.estimate import Estimate, Interval, LayerCost
+from labkit.hardware.max78000 import MAX78000
 from labkit.naming import did_you_mean
 
 __all__ = ["Device", "Estimate", "Interval", "LayerCost", "device", "devices"]
@@ -12,7 +13,7 @@ __all__ = ["Device", "Estimate", "Interval", "LayerCost", "device", "devices"]
 
 def devices() -> tuple[str, ...]:
     """The names that `device` knows."""
-    return tuple(cortex_m.boards())
+    return (*cortex_m.boards(), MAX78000.name)
 
 
 def device(name: str, **options) -> Device:
@@ -23,4 +24,6 @@ def device(name: str, **options) -> Device:
     """
     if name in cortex_m.boards():
         return cortex_m.CortexM(name, **options)
+    if name == MAX78000.name:
+        return MAX78000(**options)
     raise ValueError(f"no device {name!r}; {did_you_mean(name, devices())}")

@@ -18,7 +18,7 @@ from labkit.hardware.catalog import Quantity, load, record
 from labkit.hardware.device import HIGH, LOW, Device, Prices
 from labkit.hardware.layer_table import LayerTable
 from labkit.naming import did_you_mean
-from labkit.workload import FRONT_END, PLAIN, WEIGHTED
+from labkit.workload import FRONT_END, OPS, PLAIN, WEIGHTED
 
 POOLS = ("avgpool", "maxpool")
 
@@ -101,17 +101,16 @@ def features(table: LayerTable, folds_dead_channels: bool) -> np.ndarray:
     """What the three coefficients multiply: MACs of convolutions, MACs of linear layers, output elements; ``(layers, 3)``."""
     macs = table["live_macs"] if folds_dead_channels else table["macs"]
     outputs = table["live_out_elements"] if folds_dead_channels else table["out_elements"]
-    return np.column_stack([macs * table.op_is("conv", "depthwise"), macs * table.op_is("linear"), outputs * table.op_is(*WEIGHTED)])
+    return np.column_stack(
+        [macs * table.op_is("conv", "depthwise"), macs * table.op_is("linear"), outputs * table.op_is(*WEIGHTED)]
+    )
 
 
 def elementwise_cycles(table: LayerTable, core: str) -> np.ndarray:
     """Cycles of pooling, additions and the like, ``(layers,)``: assumed, and small beside the weighted layers."""
-    costs = load("cortex_m")["elementwise"]
-    cycles = np.zeros(len(table.owner))
-    for op in PLAIN:
-        elements = table["in_elements"] if op in POOLS else table["out_elements"]
-        cycles += costs[op].value * elements * table.op_is(op)
-    return cycles * load("cortex_m")["cores"][core]["elementwise_scale"].value
+    costs = np.array([load("cortex_m")["elementwise"][op].value if op in PLAIN else 0.0 for op in OPS])[table["op"].astype(int)]
+    elements = np.where(table.op_is(*POOLS), table["in_elements"], table["out_elements"])
+    return costs * elements * load("cortex_m")["cores"][core]["elementwise_scale"].value
 
 
 def front_end_cycles(table: LayerTable, core: str) -> np.ndarray:
@@ -165,7 +164,9 @@ class CortexM(Device):
             self.coefficients = np.mean([peer.cycles for peer in peers], axis=0)
             self.factors = np.array([spread.board_low.value, 1.0, spread.board_high.value])
             names = ", ".join(peer.board for peer in peers)
-            self.coefficients_from = f"nobody measured {self.stack_name} on this board; cycles are those of {names}, same core and stack"
+            self.coefficients_from = (
+                f"nobody measured {self.stack_name} on this board; cycles are those of {names}, same core and stack"
+            )
         else:
             guess = next(g for g in load("cortex_m")["guesses"] if (g["core"], g["stack"]) == (self.core, self.stack_name))
             self.coefficients = np.array([guess[c].value for c in ("c_conv", "c_fc", "c_out")])
@@ -183,7 +184,11 @@ class CortexM(Device):
             ldo = self.board.regulator == "ldo"
             values = [(f.current_ma if ldo else f.power_mw).value for f in source]
             amount = float(np.mean(values))
-            factors = [spread.energy_low.value / spread.latency_low.value, 1.0, spread.energy_high.value / spread.latency_high.value]
+            factors = [
+                spread.energy_low.value / spread.latency_low.value,
+                1.0,
+                spread.energy_high.value / spread.latency_high.value,
+            ]
             self.power_factors = np.array([min(factors[LOW], 1.0), 1.0, max(factors[HIGH], 1.0)])
             kind = "measured" + ("" if source[0].stack == self.stack_name else " with other stacks")
         else:
@@ -194,7 +199,9 @@ class CortexM(Device):
             kind = f"assumed ({(self.board.current_ma or self.board.power_mw).source})"
         self.power_mw = amount * self.supply_v if ldo else amount
         if ldo:
-            self.power_from = f"{self.supply_v:g} V × {amount:.3g} mA {kind} × time; the linear regulator makes the current the constant"
+            self.power_from = (
+                f"{self.supply_v:g} V × {amount:.3g} mA {kind} × time; the linear regulator makes the current the constant"
+            )
         else:
             self.power_from = f"{amount:.3g} mW {kind} × time; the switching regulator makes the power the constant"
 
@@ -244,17 +251,20 @@ class CortexM(Device):
         sentences = [
             f"Latency: {self.coefficients_from}, {self.stack.title}, {self.board.clock_mhz.value:g} MHz.",
             f"Interval: 80 % of the errors on held-out measurements of {self.family} systems fall inside (labkit validate)."
-            if self.core in spreads() else "",
+            if self.core in spreads()
+            else "",
             f"Energy: {self.power_from}.",
-            f"Memory: weights, biases and peak activations are counted; {self.stack.runtime_flash_bytes.value:,} bytes of runtime flash, "
-            f"{self.stack.layer_flash_bytes.value:g} a layer, and {self.stack.runtime_ram_bytes.value:,} of RAM are assumed.",
+            f"Memory: weights, biases and peak activations are counted; {self.stack.runtime_flash_bytes.value:,} bytes of runtime "
+            f"flash, {self.stack.layer_flash_bytes.value:g} a layer, and {self.stack.runtime_ram_bytes.value:,} of RAM are assumed.",
         ]
         if self.stack.folds_dead_channels.value:
             sentences.append("This stack folds channels whose weights are all zero: only live MACs are paid.")
         if any(guesses.values()):
             sentences.append(f"Assumed cycles (no published table): {', '.join(name for name, used in guesses.items() if used)}.")
         if self._wide(table).any():
-            sentences.append("Layers wider than 8 bits run as float32: the int8 cycles times a measured ratio (HALE, MLPerf Tiny v1.2).")
+            sentences.append(
+                "Layers wider than 8 bits run as float32: the int8 cycles times a measured ratio (HALE, MLPerf Tiny v1.2)."
+            )
         return tuple(sentence for sentence in sentences if sentence)
 
 

@@ -82,15 +82,23 @@ def board(core: str) -> list[HeldOut]:
     results = []
     groups = fitting.by_board_and_stack()
     for (name, stack), group in groups.items():
-        peers = [fitting.fit(g) for (other, s), g in groups.items() if s == stack and other != name and g[0].core == core]
+        peers = [g for (other, s), g in groups.items() if s == stack and other != name and g[0].core == core]
         if group[0].core != core or not peers:
             continue
+        coefficients = np.mean([fitting.fit(peer) for peer in peers], axis=0)
+        cycles_per_mac = np.mean([geometric_mean(s.cycles / macs(s)) for peer in peers for s in peer])
         for system in group:
-            cycles = fitting.system_features(system) @ np.mean(peers, axis=0) + fitting.benchmark_plain_cycles(core)
-            for index, benchmark in enumerate(BENCHMARKS):
-                predicted = float(cycles[index] / (system.clock_mhz * 1e3))
-                results.append(HeldOut(system, benchmark, float(system.latency_ms[index]), predicted, float("nan")))
+            cycles = fitting.system_features(system) @ coefficients + fitting.benchmark_plain_cycles(core)
+            baseline = macs(system) * cycles_per_mac
+            for i, benchmark in enumerate(BENCHMARKS):
+                predicted = (float(c[i] / (system.clock_mhz * 1e3)) for c in (cycles, baseline))
+                results.append(HeldOut(system, benchmark, float(system.latency_ms[i]), *predicted))
     return results
+
+
+def macs(system: System) -> np.ndarray:
+    """MACs of the four networks, as far as the system's stack computes them, ``(4,)``."""
+    return fitting.system_features(system)[:, :2].sum(axis=1)
 
 
 def _others(system: System) -> list[System]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -28,6 +28,11 @@ def _row(layer: Layer) -> tuple[float, ...]:
         OPS.index(layer.op), macs, round(macs * layer.live_fraction), math.prod(layer.in_shape), outputs, outputs * live_out,
         length * layer.out_channels, layer.weight_bytes, bits if weighted else 8, layer.activation_bits, length,
     )  # fmt: skip
+
+
+@cache
+def _membership(ops: tuple[str, ...]) -> np.ndarray:
+    return np.array([op in ops for op in OPS])
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class LayerTable:
 
     def op_is(self, *ops: str) -> np.ndarray:
         """Which layers do one of these operations, bool ``(layers,)``."""
-        return np.isin(self["op"], [OPS.index(op) for op in ops])
+        return _membership(ops)[self.columns[:, 0].astype(np.int64)]
 
     def total(self, values: np.ndarray) -> np.ndarray:
         """Sums a number per layer over each workload: ``(layers,)`` to ``(workloads,)``."""
