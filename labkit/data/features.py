@@ -44,7 +44,7 @@ class FeatureConfig:
 
     def __post_init__(self):
         if self.rate_hz <= 0 or self.window < 2 or self.hop < 1:
-            raise ValueError(f"{self.window_ms} ms window, {self.hop_ms} ms hop, {self.rate_hz} Hz: they hold no sample; lengthen them")
+            raise ValueError(f"{self.window_ms} ms window, {self.hop_ms} ms hop, {self.rate_hz} Hz hold no sample; lengthen them")
         if self.n_fft & (self.n_fft - 1) or self.n_fft < self.window:
             power = 1 << (self.window - 1).bit_length()
             raise ValueError(f"n_fft is {self.n_fft}; the window has {self.window} samples: give a power of two, {power} or more")
