@@ -43,7 +43,7 @@ def devices(args) -> int:
     import labkit
 
     for name in labkit.devices():
-        print(f"{name:20} {labkit.device(name).title}")
+        print(labkit.device(name))
     return 0
 
 
@@ -128,7 +128,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         return args.run(args)
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
         print(f"labkit {args.command}: {error}", file=sys.stderr)
         return 2
 

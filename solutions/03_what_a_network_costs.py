@@ -22,7 +22,8 @@ import numpy as np
 
 import labkit
 from labkit import explorers, models
-from labkit.course import Prediction, check, ledger, style
+from labkit.course import check, ledger, style
+from labkit.course.cards import Prediction
 
 style.use()
 
@@ -237,12 +238,13 @@ with check.needs("3"):
     for op, color, marker in (("conv", style.OURS, "o"), ("depthwise", style.OTHER, "s"), ("linear", style.WRONG, "^")):
         pick = np.array([layer.op == op for layer in ds_cnn.layers])
         ax.loglog((macs / moved)[pick], (macs / cycles)[pick], marker, color=color, label=op)
-    ax.set(xlabel="MACs per byte moved", ylabel="MACs per cycle", title="DS-CNN under the roof")
-    ax.legend(loc="lower right")
+    ax.set(xlabel="MACs per byte moved", ylabel="MACs per cycle", ylim=(0.1, 3), title="DS-CNN under the roof")
+    ax.legend(loc="lower left")
 
 # %% [markdown] cell="roofline-observe"
-# No layer touches the roof. The 1×1 convolutions sit about where intensity promises; the depthwise layers lie far below both
-# roofs. Neither multiplying nor loading explains them: it is the bookkeeping, once per output number (scale, round, clamp, store).
+# No layer touches the roof. All convolutions lie under its flat part, where multiplying should decide; yet the 1×1 layers reach a
+# quarter of it and the depthwise ones a tenth. What is missing is the bookkeeping, once per output number: scale, round, clamp,
+# store. A depthwise output has only 9 MACs to share it.
 
 # %% cell="reveal-depthwise"
 depthwise = sum(layer.latency_ms for layer in cost.layers if layer.op == "depthwise")
@@ -351,7 +353,9 @@ for shift, (chip, device), color in zip((-0.12, 0.12), chips.items(), (style.OUR
     for ax, quantity in zip(axes, ("latency_ms", "energy_uj")):
         low, mid, high = np.array([(x.low, x.mid, x.high) for x in (getattr(e, quantity) for e in estimates)]).T
         ax.errorbar(mid, np.arange(3) + shift, xerr=[mid - low, high - mid], fmt="o", color=color, label=chip, capsize=3)
-        ax.set(xscale="log", xlabel=quantity.replace("_", " "), yticks=range(3), yticklabels=[n.name for n in networks])
+        ax.set(xscale="log", yticks=range(3), yticklabels=[n.name for n in networks])
+axes[0].set_xlabel("latency (ms)")
+axes[1].set_xlabel("energy of one inference (µJ)")
 axes[0].legend()
 
 # %% cell="reveal-accelerator"
