@@ -35,6 +35,7 @@ class Board:
     supply_v: Quantity
     current_ma: Quantity | None = None  # where nobody measured the board
     power_mw: Quantity | None = None
+    same_chip_as: str = ""  # a board whose measured cycles hold here too
 
 
 @dataclass(frozen=True)
@@ -126,15 +127,15 @@ class CortexM(Device):
 
     >>> from labkit.hardware.reference import reference
     >>> board = CortexM("nucleo-l4r5zi")
-    >>> round(board.estimate(reference("kws")).latency_ms.mid)  # measured: 43.2 ms (MLPerf Tiny v1.2)
-    43
+    >>> round(board.estimate(reference("kws")).latency_ms.mid)  # MLPerf Tiny v1.2 measured 43
+    46
     """
 
     def __init__(self, name: str, stack: str | None = None, supply_v: float | None = None):
         if name not in boards():
             raise ValueError(f"no Cortex-M board {name!r}; {did_you_mean(name, boards())}")
         self.name, self.board = name, boards()[name]
-        self.core = self.board.core
+        self.core, self.title = self.board.core, self.board.title
         self.family = f"Cortex-{self.core}"
         self.stack_name = stack or self.board.default_stack
         if self.stack_name not in self.stacks():
@@ -153,16 +154,20 @@ class CortexM(Device):
 
     def _find_coefficients(self) -> None:
         """This board's own fit, else the mean over boards with this core and stack, else a guess."""
-        fit = fits().get((self.name, self.stack_name))
+        fit = fits().get((self.name, self.stack_name)) or fits().get((self.board.same_chip_as, self.stack_name))
         peers = [f for f in fits().values() if f.stack == self.stack_name and boards()[f.board].core == self.core]
         spread = spreads()[self.core]
         if fit:
             self.coefficients = fit.cycles
             self.factors = np.array([spread.latency_low.value, 1.0, spread.latency_high.value])
-            self.coefficients_from = f"three coefficients fitted to this board's own measurements ({fit.c_conv.source})"
+            self.interval_from = (
+                f"80 % of the errors on held-out measurements of {self.family} systems fall inside (labkit validate)"
+            )
+            self.coefficients_from = f"three coefficients fitted to measurements of {fit.board} ({fit.c_conv.source})"
         elif peers:
             self.coefficients = np.mean([peer.cycles for peer in peers], axis=0)
             self.factors = np.array([spread.board_low.value, 1.0, spread.board_high.value])
+            self.interval_from = "as wide as the largest errors of boards predicted from other boards (labkit validate)"
             names = ", ".join(peer.board for peer in peers)
             self.coefficients_from = (
                 f"nobody measured {self.stack_name} on this board; cycles are those of {names}, same core and stack"
@@ -172,6 +177,7 @@ class CortexM(Device):
             self.coefficients = np.array([guess[c].value for c in ("c_conv", "c_fc", "c_out")])
             factor = guess["uncertainty_factor"].value
             self.factors = np.array([1 / factor, 1.0, factor])
+            self.interval_from = f"assumed, a factor of {factor:g}"
             self.coefficients_from = f"assumed coefficients ({guess['c_conv'].source})"
 
     def _find_power(self) -> None:
@@ -192,11 +198,12 @@ class CortexM(Device):
             self.power_factors = np.array([min(factors[LOW], 1.0), 1.0, max(factors[HIGH], 1.0)])
             kind = "measured" + ("" if source[0].stack == self.stack_name else " with other stacks")
         else:
-            amount = (self.board.current_ma or self.board.power_mw).value
+            guess = self.board.current_ma or self.board.power_mw
+            amount = guess.value
             ldo = self.board.current_ma is not None
             factor = load("cortex_m")["power"]["unmeasured_factor"].value
             self.power_factors = np.array([1 / factor, 1.0, factor])
-            kind = f"assumed ({(self.board.current_ma or self.board.power_mw).source})"
+            kind = f"{guess.kind} ({guess.source})"
         self.power_mw = amount * self.supply_v if ldo else amount
         if ldo:
             self.power_from = (
@@ -250,12 +257,10 @@ class CortexM(Device):
         }
         sentences = [
             f"Latency: {self.coefficients_from}, {self.stack.title}, {self.board.clock_mhz.value:g} MHz.",
-            f"Interval: 80 % of the errors on held-out measurements of {self.family} systems fall inside (labkit validate)."
-            if self.core in spreads()
-            else "",
+            f"Interval: {self.interval_from}.",
             f"Energy: {self.power_from}.",
             f"Memory: weights, biases and peak activations are counted; {self.stack.runtime_flash_bytes.value:,} bytes of runtime "
-            f"flash, {self.stack.layer_flash_bytes.value:g} a layer, and {self.stack.runtime_ram_bytes.value:,} of RAM are assumed.",
+            f"flash, {self.stack.layer_flash_bytes.value:g} a layer and {self.stack.runtime_ram_bytes.value:,} of RAM are assumed.",
         ]
         if self.stack.folds_dead_channels.value:
             sentences.append("This stack folds channels whose weights are all zero: only live MACs are paid.")
@@ -265,7 +270,7 @@ class CortexM(Device):
             sentences.append(
                 "Layers wider than 8 bits run as float32: the int8 cycles times a measured ratio (HALE, MLPerf Tiny v1.2)."
             )
-        return tuple(sentence for sentence in sentences if sentence)
+        return tuple(sentences)
 
 
 def _guessed(cycles: np.ndarray, costs: dict) -> np.ndarray:

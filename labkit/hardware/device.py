@@ -28,9 +28,10 @@ class Prices:
 class Device:
     """A device prices layers; sums and records are the same for all. Subclasses write `price` and `provenance`."""
 
-    name: str
+    name: str  # what `labkit.device` is called with
     family: str
-    flash_bytes: int
+    title: str  # what a person calls it
+    flash_bytes: int  # memory for weights and code
     ram_bytes: int
 
     def price(self, table: LayerTable) -> Prices:

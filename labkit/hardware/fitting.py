@@ -80,7 +80,7 @@ def fitted_toml() -> str:
         lines += [*_power_lines(board, group, source), ""]
     for core in sorted({board.core for board in cortex_m.boards().values()}):
         lines += ["[[spreads]]", f'core = "{core}"']
-        lines += [_line(name, value, "x", source, kind) for name, value, source, kind in heldout.spread(core)]
+        lines += [_line(name, value, "x", source, "fitted") for name, value, source in heldout.spread(core)]
         lines.append("")
     return "\n".join(lines)
 

@@ -109,32 +109,47 @@ def _others(system: System) -> list[System]:
 
 def interval_factors(cases: list[HeldOut]) -> tuple[float, float]:
     """The factors on a prediction between which `SHARE` of the measurements of `cases` lie; 1 is always between them."""
-    errors = [case.log_error for case in cases]
     tail = (1 - SHARE) / 2
-    low, high = np.quantile(errors, [tail, 1 - tail])
+    low, high = np.quantile([case.log_error for case in cases], [tail, 1 - tail])
     return float(np.exp(min(low, 0.0))), float(np.exp(max(high, 0.0)))
 
 
-def coverage(cases: list[HeldOut]) -> float:
-    """Share of measurements inside an interval whose width comes from other submitters' errors only."""
+def extreme_factors(cases: list[HeldOut]) -> tuple[float, float]:
+    """The largest errors seen. For boards, of which there are so few that a quantile would promise too much."""
+    errors = [case.log_error for case in cases]
+    return float(np.exp(min(errors))), float(np.exp(max(errors)))
+
+
+def submitter(case: HeldOut) -> str:
+    return case.system.submitter
+
+
+def stack(case: HeldOut) -> str:
+    return case.system.stack
+
+
+def coverage(cases: list[HeldOut], group=submitter, factors=interval_factors) -> float:
+    """Share of measurements inside an interval whose width comes from the errors of other groups only."""
     inside = []
     for case in cases:
-        width_from = [c for c in cases if c.system.submitter != case.system.submitter] or cases
-        low, high = interval_factors(width_from)
+        others = [c for c in cases if group(c) != group(case)]
+        low, high = factors(others or cases)
         inside.append(low <= case.measured / case.predicted <= high)
     return float(np.mean(inside))
 
 
-def spread(core: str) -> list[tuple[str, float, str, str]]:
-    """Name, value, source and kind of the interval factors of a core, for `catalog/cortex_m_fitted.toml`."""
-    every_board = [case for c in sorted({b.core for b in cortex_m.boards().values()}) for case in board(c)]
-    protocols = {
-        "latency": (latency(core), "held-out network and submitter"),
-        "energy": (energy(core) or energy("M4"), "held-out network and submitter" if energy(core) else "that of M4"),
-        "board": (every_board, "held-out board, all cores"),
+def spread(core: str) -> list[tuple[str, float, str]]:
+    """Name, value and source of the interval factors of a core, for `catalog/cortex_m_fitted.toml`."""
+    every_core = sorted({b.core for b in cortex_m.boards().values()})
+    network = "held-out network and submitter"
+    energies, energy_source = (energy(core), network) if energy(core) else (energy("M4"), f"{network}, those of Cortex-M4")
+    boards, board_source = (board(core), "held-out board, extremes") if board(core) else (
+        [case for other in every_core for case in board(other)], "held-out board, extremes over all cores"
+    )  # fmt: skip
+    near, far = interval_factors(latency(core)), extreme_factors(boards)
+    ends = {
+        "latency": (near, network),
+        "energy": (interval_factors(energies), energy_source),
+        "board": ((min(near[0], far[0]), max(near[1], far[1])), board_source),
     }
-    lines = []
-    for name, (cases, source) in protocols.items():
-        low, high = interval_factors(cases)
-        lines += [(f"{name}_low", low, source, "fitted"), (f"{name}_high", high, source, "fitted")]
-    return lines
+    return [(f"{name}_{end}", pair[i], source) for name, (pair, source) in ends.items() for i, end in enumerate(("low", "high"))]

@@ -9,11 +9,11 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from labkit.workload import OPS, WEIGHTED, Layer, Workload
+from labkit.workload import INPUT, OPS, WEIGHTED, Layer, Workload
 
 COLUMNS = (
     "op", "macs", "live_macs", "in_elements", "out_elements", "live_out_elements",
-    "weights", "weight_bytes", "weight_bits", "activation_bits", "dot_length",
+    "weights", "weight_bytes", "weight_bits", "activation_bits", "dot_length", "out_bytes",
 )  # fmt: skip
 
 
@@ -26,7 +26,7 @@ def _row(layer: Layer) -> tuple[float, ...]:
     weighted = layer.op in WEIGHTED
     return (
         OPS.index(layer.op), macs, round(macs * layer.live_fraction), math.prod(layer.in_shape), outputs, outputs * live_out,
-        length * layer.out_channels, layer.weight_bytes, bits if weighted else 8, layer.activation_bits, length,
+        length * layer.out_channels, layer.weight_bytes, bits if weighted else 8, layer.activation_bits, length, layer.out_bytes,
     )  # fmt: skip
 
 
@@ -52,6 +52,9 @@ class LayerTable:
     @classmethod
     def of(cls, workloads: Sequence[Workload]) -> LayerTable:
         workloads = tuple(workloads)
+        for workload in workloads:
+            if not len(workload):
+                raise ValueError(f"workload {workload.name!r} has no layers; trace a network that computes something")
         rows = [_row(layer) for workload in workloads for layer in workload.layers]
         owner = np.repeat(np.arange(len(workloads)), [len(workload) for workload in workloads])
         return cls(workloads, owner, np.array(rows, dtype=float).reshape(-1, len(COLUMNS)))
@@ -75,4 +78,21 @@ class LayerTable:
 
     @property
     def peak_activation_bytes(self) -> np.ndarray:
-        return np.array([workload.peak_activation_bytes for workload in self.workloads], dtype=float)
+        """`Workload.peak_activation_bytes` of each workload, in one sweep over all layers.
+
+        A tensor adds its bytes at the layer that writes it and takes them away after the last layer that reads it.
+        """
+        change = np.zeros(len(self.owner) + 1)
+        ends, out_bytes, start = [], self["out_bytes"], 0
+        for workload in self.workloads:
+            last = {layer.name: step for step, layer in enumerate(workload.layers, start)}
+            last[INPUT] = start
+            for step, layer in enumerate(workload.layers, start):
+                last.update(dict.fromkeys(layer.inputs, step))
+            change[start] += (input_bytes := math.ceil(math.prod(workload.input_shape) * workload.input_bits / 8))
+            change[last.pop(INPUT) + 1] -= input_bytes
+            ends.extend(last.values())
+            start += len(workload)
+        change[:-1] += out_bytes
+        np.subtract.at(change, np.array(ends, dtype=np.int64) + 1, out_bytes)
+        return self.largest(np.cumsum(change)[:-1])
