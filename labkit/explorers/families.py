@@ -1,0 +1,56 @@
+"""Two families of networks as plain layer records, for a slider that cannot wait for a trace.
+
+Tracing builds a PyTorch module and runs it, 20 ms a time. The records below are the same ones (a test compares them with the trace
+of the real module, layer by layer) and take a fraction of a millisecond.
+"""
+
+from __future__ import annotations
+
+from labkit.workload import INPUT, Layer, Workload
+
+
+def ds_cnn(width: int = 64, blocks: int = 4, kernel: int = 3, frames: int = 49) -> Workload:
+    """`labkit.models.networks.DSCNN` with a depthwise kernel of `kernel` x `kernel`, on `frames` x 10 MFCCs; 12 classes.
+
+    >>> ds_cnn().macs, ds_cnn().params
+    (2656768, 22604)
+    """
+    layers = [_conv("stem", INPUT, (1, frames, 10), width, kernel=(10, 4), stride=(2, 2), padding=(5, 1))]
+    for i in range(1, blocks + 1):
+        for name, op, size in ((f"depthwise{i}", "depthwise", kernel), (f"pointwise{i}", "conv", 1)):
+            before, pad = layers[-1], size // 2
+            square = {"kernel": (size, size), "stride": (1, 1), "padding": (pad, pad)}
+            layers.append(_conv(name, before.name, before.out_shape, width, **square, op=op))
+    return Workload("ds-cnn", (1, frames, 10), (*layers, *_head(layers[-1], classes=12)))
+
+
+def har_cnn(width: int = 16, blocks: int = 3, kernel: int = 7, samples: int = 128, channels: int = 6, classes: int = 7) -> Workload:
+    """`labkit.models.networks.HARCNN`: every block halves the length and doubles the channels; kernels shrink by 2 down to 3.
+
+    >>> har_cnn().macs, har_cnn().params
+    (223680, 9943)
+    """
+    layers, source, shape = [], INPUT, (channels, samples)
+    for i in range(blocks):
+        size = max(3, kernel - 2 * i)
+        layers.append(_conv(f"conv{i + 1}", source, shape, width * 2**i, kernel=(size,), stride=(2,), padding=(size // 2,)))
+        source, shape = layers[-1].name, layers[-1].out_shape
+    return Workload("har-cnn", (channels, samples), (*layers, *_head(layers[-1], classes)))
+
+
+def _conv(name, source, in_shape, channels, *, kernel, stride, padding, op="conv") -> Layer:
+    sizes = (
+        (size + 2 * pad - k) // step + 1 for size, k, step, pad in zip(in_shape[1:], kernel, stride, padding, strict=True)
+    )
+    groups = channels if op == "depthwise" else 1
+    out_shape = (channels, *sizes)
+    return Layer(name, op, (source,), in_shape, out_shape, kernel, stride, padding, groups, bias=True)  # the batch norm's shift
+
+
+def _head(last: Layer, classes: int) -> tuple[Layer, Layer]:
+    """Average over all positions, then one linear layer."""
+    channels = last.out_channels
+    spatial = last.out_shape[1:]
+    pooled = (channels, *(1 for _ in spatial))
+    pool = Layer("pool", "avgpool", (last.name,), last.out_shape, pooled, kernel=spatial, stride=spatial)
+    return pool, Layer("classifier", "linear", ("pool",), (channels,), (classes,), bias=True)

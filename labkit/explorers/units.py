@@ -1,0 +1,48 @@
+"""Numbers as people read them: three digits and a prefix."""
+
+from __future__ import annotations
+
+import math
+
+PREFIXES = {-9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G"}
+
+
+def quantity(value: float, unit: str) -> str:
+    """Three significant digits with an SI prefix.
+
+    >>> quantity(0.02134, "s"), quantity(999.7, "J"), quantity(2_656_768, "MAC"), quantity(0, "s")
+    ('21.3 ms', '1.00 kJ', '2.66 MMAC', '0 s')
+    """
+    if not value:
+        return f"0 {unit}"
+    rounded = float(f"{value:.2e}")
+    exponent = min(max(3 * (math.floor(math.log10(abs(rounded))) // 3), min(PREFIXES)), max(PREFIXES))
+    return f"{_three_digits(rounded / 10**exponent)} {PREFIXES[exponent]}{unit}"
+
+
+def interval(low: float, mid: float, high: float, unit: str) -> str:
+    """The middle with its unit, and the bounds in the same unit.
+
+    >>> interval(0.018, 0.0213, 0.0251, "s")
+    '21.3 ms (18.0 to 25.1)'
+    """
+    text = quantity(mid, unit)
+    scale = mid / float(text.split()[0]) if mid else 1.0
+    return f"{text} ({_three_digits(low / scale)} to {_three_digits(high / scale)})"
+
+
+def memory(nbytes: float) -> str:
+    """Memory in units of 1,024, as data sheets of microcontrollers count it.
+
+    >>> memory(800), memory(24_368), memory(655_360), memory(2 * 1024**2)
+    ('800 B', '23.8 KiB', '640 KiB', '2.00 MiB')
+    """
+    for unit, size in (("MiB", 1024**2), ("KiB", 1024)):
+        if nbytes >= size:
+            return f"{_three_digits(nbytes / size)} {unit}"
+    return f"{nbytes:.0f} B"
+
+
+def _three_digits(number: float) -> str:
+    size = abs(number)
+    return f"{number:.2f}" if size < 9.995 else f"{number:.1f}" if size < 99.95 else f"{number:.0f}"
