@@ -1,4 +1,4 @@
-"""A folder of your own recordings, in whatever form a telephone or a laptop leaves them: ``folder/<label>/<speaker>_anything.wav``."""
+"""Your own recordings, as a telephone or a laptop leaves them: ``folder/<label>/<speaker>_anything.wav``."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ def load_folder(folder: str | Path | None) -> Dataset:
     from labkit.data import recordings
 
     if folder is None:
-        raise ValueError('say where your recordings are: load("folder", folder="recordings"), with one folder inside for each label')
+        raise ValueError('say where your recordings are: load("folder", folder="recordings"), with a folder inside for each label')
     return recordings.load(Path(folder), LABELS)
 
 

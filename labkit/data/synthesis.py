@@ -33,12 +33,12 @@ WORKERS = 2
 PATTERN = ("train", "test", "train", "val", "train", "train", "test", "train", "train", "train")
 
 ACCENTS = ("en-us", "en-us-nyc", "gmw/en", "en-gb-x-rp", "en-gb-scotland", "en-029", "en-gb-x-gbclan", "en-gb-x-gbcwmd")
-VARIANTS = (
+VARIANTS = (  # noqa: SIM905
     "m1 m2 m3 m4 m5 m6 m7 m8 f1 f2 f3 f4 f5 adam Alex Alicia Andrea Andy Annie antonio aunty belinda benjamin boris caleb david "
     "ed edward edward2 Gene Gene2 grandma grandpa gustave ian iven iven2 iven3 iven4 Jacky john kaukovalta klatt klatt2 klatt3 "
     "klatt4 klatt5 klatt6 Lee linda Marco Mario max Michael michel miguel Mike mike2 norbert pablo paul pedro quincy Reed rob "
     "robert sandro shelby steph steph2 steph3 travis victor zac Denis Diogo Henrique Hugo marcelo anika"
-).split()  # noqa: SIM905
+).split()
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,8 @@ def _generate(chunks: list[int], progress: bool) -> None:
     with download.storing(probe):  # a read-only folder is noticed before a minute's work
         probe.touch()
         probe.unlink()
-    bar = tqdm(total=len(chunks) * CHUNK * CLIPS_PER_SPEAKER, desc="speaking synthetic keywords (once)", unit=" clips", disable=not progress)
+    total = len(chunks) * CHUNK * CLIPS_PER_SPEAKER
+    bar = tqdm(total=total, desc="speaking synthetic keywords (once)", unit=" clips", disable=not progress)
     with bar, ThreadPoolExecutor(WORKERS) as pool:
         try:
             list(pool.map(lambda chunk: _generate_chunk(chunk, bar), chunks))
@@ -155,7 +156,7 @@ def _generate_chunk(chunk: int, bar: tqdm) -> None:
                 bar.update(int(line))
             reason = (process.stderr.read().strip().splitlines() or ["no message"])[-1]
         if process.returncode:
-            raise ValueError(f"the synthesiser stopped ({reason}); free space, or run: pip install --force-reinstall espeakng-loader")
+            raise ValueError(f"the synthesiser stopped ({reason}); free space, or reinstall it: pip install espeakng-loader")
         with download.storing(path):
             os.replace(part, path)
     finally:

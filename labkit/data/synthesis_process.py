@@ -15,10 +15,10 @@ from labkit.data.espeak import Espeak
 from labkit.data.speech import KEYWORDS, LABELS
 from labkit.data.synthesis import Speaker
 
-UNKNOWN_WORDS = (
+UNKNOWN_WORDS = (  # noqa: SIM905 — the other words of Speech Commands v0.02
     "backward bed bird cat dog eight five follow forward four happy house learn marvin nine one seven sheila six three tree two "
     "visual wow zero"
-).split()  # noqa: SIM905 — the other words of Speech Commands v0.02
+).split()
 KEYWORD_TAKES, UNKNOWN_TAKES, SILENCES = 4, 8, 4
 
 
