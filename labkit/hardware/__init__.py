@@ -25,5 +25,7 @@ def device(name: str, **options) -> Device:
     if name in cortex_m.boards():
         return cortex_m.CortexM(name, **options)
     if name == MAX78000.name:
-        return MAX78000(**options)
+        if options:
+            raise ValueError(f"{name} has one compiler and one supply; leave out {', '.join(options)}")
+        return MAX78000()
     raise ValueError(f"no device {name!r}; {did_you_mean(name, devices())}")

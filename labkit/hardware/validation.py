@@ -31,6 +31,9 @@ class Row:
     baseline_mape: float | None
     coverage80: float | None
 
+    def as_dict(self) -> dict:
+        return asdict(self)
+
 
 def validate() -> list[Row]:
     """One row per family, quantity and protocol.
@@ -94,8 +97,3 @@ def table(rows: list[Row]) -> str:
     align = ["<", "<", "<", ">", ">", ">", ">", ">", ">", "<"]
     cells = (" ".join(f"{cell:{a}{w + 1}}" for cell, a, w in zip(line, align, widths, strict=True)).rstrip() for line in lines)
     return "\n".join(cells)
-
-
-def as_dict(rows: list[Row]) -> dict:
-    """What ``labkit validate --json`` prints."""
-    return {"rows": [asdict(row) for row in rows]}
