@@ -1,4 +1,4 @@
-"""New voices from old ones: what a recording would have been with another speaker, another room, another microphone.
+"""New voices from old ones: what a recording would have been with another speaker, in another place, at another distance.
 
 Each function changes a batch of clips ``(clips, samples)``, float32 in [-1, 1], with a random strength for every clip; the word
 stays. Changing the sound, and not the features, keeps the examples possible ones (Ko et al., Interspeech 2015; 2017).
@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
 
 RATE_HZ = 16000
 
@@ -26,15 +25,12 @@ class Augmentation:
     noises: np.ndarray
     speed: float = 0.15
     shift_ms: float = 100
-    room: float = 0.3  # share of the clips that get an echo
     noise: float = 0.7  # share of the clips that get noise
     snr_db: tuple[float, float] = (0, 40)
     gain_db: float = 10
 
     def __call__(self, clips: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         clips = speed_and_shift(clips, self.speed, self.shift_ms, rng)
-        chosen = rng.random(len(clips)) < self.room
-        clips[chosen] = echo(clips[chosen], rng)
         chosen = rng.random(len(clips)) < self.noise
         clips[chosen] = add_noise(clips[chosen], self.noises, self.snr_db, rng)
         gain_db = rng.uniform(-self.gain_db, self.gain_db, (len(clips), 1)).astype(np.float32)
@@ -59,18 +55,6 @@ def speed_and_shift(clips: np.ndarray, speed: float, shift_ms: float, rng: np.ra
     for row, clip, f, s in zip(played, clips, factor, shift, strict=True):
         row[:] = np.interp((time - centre - s) * f + centre, time, clip, left=0, right=0)
     return played
-
-
-def echo(clips: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Puts each clip into a room: the direct sound and a tail of noise that falls by 60 dB in 50 to 400 ms (Polack's model)."""
-    n = clips.shape[1]
-    time = np.arange(min(n, int(0.4 * RATE_HZ))) / RATE_HZ
-    decay_s = rng.uniform(0.05, 0.4, (len(clips), 1))
-    tail = rng.standard_normal((len(clips), len(time)), dtype=np.float32) * 10 ** (-3 * time / decay_s).astype(np.float32)
-    tail *= rng.uniform(0.1, 0.6, (len(clips), 1)).astype(np.float32) / np.linalg.norm(tail, axis=1, keepdims=True)
-    tail[:, 0] += 1  # the direct sound
-    size = scipy.fft.next_fast_len(n + len(time), real=True)
-    return scipy.fft.irfft(scipy.fft.rfft(clips, size) * scipy.fft.rfft(tail, size), size)[:, :n]
 
 
 def add_noise(clips: np.ndarray, noises: np.ndarray, snr_db: tuple[float, float], rng: np.random.Generator) -> np.ndarray:

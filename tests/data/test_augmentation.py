@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.signal import resample
 
-from labkit.data.augmentation import Augmentation, add_noise, echo, loudness, speed_and_shift
+from labkit.data.augmentation import Augmentation, add_noise, loudness, speed_and_shift
 
 RATE_HZ = 16000
 
@@ -56,16 +56,6 @@ def test_noise_is_as_loud_as_asked(snr):
     np.testing.assert_allclose(20 * np.log10(loudness(x) / loudness(noise)), snr, atol=0.05)
 
 
-def test_an_echo_keeps_the_direct_sound_and_rings_afterwards():
-    click = np.zeros((3, RATE_HZ), dtype=np.float32)
-    click[:, 100] = 1
-    room = echo(click, np.random.default_rng(0))
-    assert room.shape == click.shape and np.abs(room[:, :100]).max() < 1e-5
-    np.testing.assert_allclose(room[:, 100], 1, atol=0.2)
-    tail = np.sqrt((room[:, 101:] ** 2).sum(axis=1))
-    assert ((tail > 0.05) & (tail < 0.65)).all() and np.abs(room[:, 100 + 6400 :]).max() < 1e-5
-
-
 def test_same_generator_same_clips_and_the_input_is_left_alone():
     augment = Augmentation(noises=np.random.default_rng(1).normal(size=(5, RATE_HZ)).astype(np.float32))
     x = np.stack([tone()] * 6)
@@ -76,5 +66,5 @@ def test_same_generator_same_clips_and_the_input_is_left_alone():
 
 
 def test_silence_stays_finite():
-    augment = Augmentation(noises=np.zeros((1, RATE_HZ)), room=1, noise=1)
+    augment = Augmentation(noises=np.zeros((1, RATE_HZ)), noise=1)
     assert np.isfinite(augment(np.zeros((4, RATE_HZ), dtype=np.float32), np.random.default_rng(0))).all()
