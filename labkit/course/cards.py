@@ -96,12 +96,10 @@ class Prediction:
 
     def _recall(self) -> str | float | None:
         """The prediction of an earlier session, unless the question has changed since."""
-        entry = ledger.prediction(self.name)
-        if not entry or entry.get("question") != self.question:
-            return None
         try:
-            return self._valid(entry.get("answer"))
-        except (TypeError, ValueError):
+            entry = ledger.prediction(self.name) or {}
+            return self._valid(entry.get("answer")) if entry.get("question") == self.question else None
+        except (TypeError, ValueError, ledger.LedgerError):  # an answer this card does not know, or no ledger: ask again
             return None
 
     def _say(self, value: str | float) -> str:
@@ -118,9 +116,9 @@ class Prediction:
         """A number line with the prediction (hollow) and the truth (full)."""
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(7, 1.1), layout="constrained")
+        figure = Figure(figsize=(7, 1.3), layout="constrained")
         ax = figure.subplots()
-        ax.set(xlim=(min(self.low, actual), max(self.high, actual)), ylim=(-1, 1), yticks=[], xlabel=self.unit)
+        ax.set(xlim=(min(self.low, actual), max(self.high, actual)), ylim=(-1.6, 1), yticks=[], xlabel=self.unit)
         if self.log:
             ax.set_xscale("log")
         ax.spines[["left", "top", "right"]].set_visible(False)

@@ -14,14 +14,15 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-EMPTY = {"labs": {}, "predictions": {}}
+PARTS = ("labs", "predictions")
 
 
 class LedgerError(OSError):
-    """The ledger cannot be written. The sentence says what to do."""
+    """The ledger cannot be read or written. The sentence says what to do."""
 
 
 def path() -> Path:
@@ -55,31 +56,43 @@ def _enter(part: str, key: str, entry: dict) -> None:
     content[part][key] = entry
     text = json.dumps(content, indent=1, ensure_ascii=False, default=_plain) + "\n"
     target = path()
-    try:  # all or nothing: a second notebook may be reading
+    with _sentence("write"):  # all or nothing: a second notebook may be reading
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, suffix=".part", delete=False) as part_file:
             part_file.write(text)
         os.replace(part_file.name, target)
-    except OSError as error:
-        why = f"cannot write the ledger {target} ({error.strerror}); set LABKIT_LEDGER to a file you can write"
-        raise LedgerError(why) from None
 
 
 def _load() -> dict:
-    """The whole ledger. A file that cannot be read is set aside, not lost."""
+    """The whole ledger. A file that is no ledger is set aside, not lost."""
     target = path()
     try:
-        content = json.loads(target.read_text(encoding="utf-8"))
-        if not all(isinstance(content.get(part, {}), dict) for part in EMPTY):
+        with _sentence("read"):
+            text = target.read_text(encoding="utf-8")
+        content = json.loads(text)
+        if not all(isinstance(content.get(part, {}), dict) for part in PARTS):
             raise ValueError
-        return {part: content.get(part, {}) for part in EMPTY}
-    except FileNotFoundError:
-        pass
+        return {part: content.get(part, {}) for part in PARTS}
     except (ValueError, AttributeError):  # not JSON, or JSON of something else
         broken = target.with_name(f"{target.name}.broken")
-        os.replace(target, broken)
+        with _sentence("write"):
+            os.replace(target, broken)
         print(f"The ledger {target} could not be read; it is kept as {broken.name}, and a new one starts empty.")
-    return {part: {} for part in EMPTY}
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    return {part: {} for part in PARTS}
+
+
+@contextmanager
+def _sentence(verb: str):
+    """Makes one sentence of what the file system refuses; a file that is not there is no refusal."""
+    try:
+        yield
+    except OSError as error:
+        if verb == "read" and isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            raise
+        why = f"cannot {verb} the ledger {path()} ({error.strerror}); set LABKIT_LEDGER to a file you can write"
+        raise LedgerError(why) from None
 
 
 def _plain(x: Any) -> Any:

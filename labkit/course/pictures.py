@@ -6,7 +6,10 @@ two axes the worst matrix is shown.
 
 from __future__ import annotations
 
+import matplotlib as mpl
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from labkit.course import style
 
@@ -18,11 +21,12 @@ def comparison(got: np.ndarray, want: np.ndarray, agree: np.ndarray, title: str 
     """A figure of `got`, `want` and their difference, all of one shape; `agree` marks the entries that pass."""
     got, want, agree, where = _worst_matrix(*(np.asarray(a) for a in (got, want, agree)))
     title = " ".join(filter(None, (title, where)))
-    if max(want.shape) <= WRITTEN:
-        return _grids(got, want, agree, title)
-    if min(want.shape) == 1:
-        return _curves(got.ravel(), want.ravel(), agree.ravel(), title)
-    return _images(got, want, title)
+    with mpl.rc_context(style.RC):
+        if max(want.shape) <= WRITTEN:
+            return _grids(got, want, agree, title)
+        if min(want.shape) == 1:
+            return _curves(got.ravel(), want.ravel(), agree.ravel(), title)
+        return _images(got, want, title)
 
 
 def _worst_matrix(got, want, agree):
@@ -38,22 +42,17 @@ def _worst_matrix(got, want, agree):
     return *(a[worst] for a in flat), f"[{index}, :, :]"
 
 
-def _figure(width: float, height: float, panels: int, title: str, **options):
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context(style.RC):
-        figure = Figure(figsize=(width, height))
-        axes = figure.subplots(1, panels, squeeze=False, **options)[0]
+def _figure(width: float, height: float, panels: int, title: str):
+    figure = Figure(figsize=(width, height))
     if title:
         figure.suptitle(title, fontsize=10, x=0.01, ha="left")
-    return figure, axes
+    return figure, figure.subplots(1, panels)
 
 
 def _grids(got, want, agree, title):
     rows, columns = want.shape
-    cell = 0.62 if columns > 4 else 0.75
-    figure, axes = _figure(max(3 * columns * cell, 4.5), 0.7 + 0.42 * rows, 3, title)
+    cell, size = (0.75, 9) if columns <= 4 else (0.42, 7)
+    figure, axes = _figure(max(3 * columns * cell, 4.5), 0.7 + cell * rows * 0.6, 3, title)
     panels = {"your code": got, "expected": want, "difference": got.astype(float) - want.astype(float)}
     for ax, (name, matrix) in zip(axes, panels.items(), strict=True):
         ax.set(xlim=(0, columns), ylim=(rows, 0), xticks=[], yticks=[], title=name)
@@ -62,16 +61,10 @@ def _grids(got, want, agree, title):
         for (row, column), number in np.ndenumerate(matrix):
             right = bool(agree[row, column])
             pale = "#F2F2F2" if name == "expected" else PALE[right]
-            ax.add_patch(_square(column, row, pale))
+            ax.add_patch(Rectangle((column + 0.03, row + 0.03), 0.94, 0.94, facecolor=pale, edgecolor="none"))
             weight = "normal" if right or name == "expected" else "bold"
-            ax.text(column + 0.5, row + 0.5, f"{number:.3g}", ha="center", va="center", fontsize=9, weight=weight)
+            ax.text(column + 0.5, row + 0.5, f"{number:.3g}", ha="center", va="center", fontsize=size, weight=weight)
     return figure
-
-
-def _square(x, y, color):
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((x + 0.03, y + 0.03), 0.94, 0.94, facecolor=color, edgecolor="none")
 
 
 def _curves(got, want, agree, title):
@@ -80,13 +73,13 @@ def _curves(got, want, agree, title):
     ax.plot(index, want, color=style.MEASURED, linewidth=3, alpha=0.35, label="expected")
     ax.plot(index, got, color=style.OURS, linewidth=1.2, label="your code")
     ax.set(xlabel="index")
-    ax.legend()
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     gap = got.astype(float) - want.astype(float)
     below.plot(index, gap, color=style.GHOST, linewidth=1)
     below.plot(index[~agree], gap[~agree], "x", color=style.WRONG, label=f"{(~agree).sum()} of {agree.size} differ")
     below.set(xlabel="index", title="difference")
     if not agree.all():
-        below.legend()
+        below.legend(loc="lower right", bbox_to_anchor=(1, 1))
     return figure
 
 

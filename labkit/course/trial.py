@@ -93,7 +93,7 @@ class Trial:
         file = f"<cell {name}>"
         linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)  # so that errors can quote the line
         with contextlib.redirect_stdout(io.StringIO()):
-            exec(compile(text, file, "exec"), self.namespace)
+            exec(compile(text, file, "exec", dont_inherit=True), self.namespace)  # not with this file's __future__
 
     def _sum(self, earned: dict[str, bool], exercises: tuple[str, ...]) -> dict[str, float]:
         checks = {exercise: self.lab.having("check", exercise) for exercise in exercises}
