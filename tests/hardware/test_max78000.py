@@ -1,0 +1,157 @@
+"""The MAX78000: cycles against the vendor's vectors and against a second, plain way of counting; mapping, memory, energy."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import labkit
+from labkit.hardware.catalog import read_csv
+from labkit.hardware.max78000_cycles import layer_cycles
+from labkit.hardware.max78000_mapping import COLUMNS, map_workload
+from labkit.workload import Layer, Workload
+from tests.shared import rows
+
+DEVICE = labkit.device("max78000")
+
+
+def conv(name="conv", source="input", channels=8, out=16, size=(16, 16), kernel=(3, 3), stride=(1, 1), op="conv", **more) -> Layer:
+    out_size = tuple(math.ceil(n / s) for n, s in zip(size, stride, strict=True))
+    groups = channels if op == "depthwise" else 1
+    padding = tuple(k // 2 for k in kernel)
+    return Layer(name, op, (source,), (channels, *size), (out, *out_size), kernel, stride, padding, groups, bias=True, **more)
+
+
+def mapped(*layers) -> list:
+    return map_workload(Workload("net", layers[0].in_shape, layers))
+
+
+def arguments(mapped_layer) -> dict:
+    return dict(zip(COLUMNS, mapped_layer.columns, strict=True))
+
+
+def check(row: dict, total: str):
+    given = {name: int(value) for name, value in row.items() if name not in (total, "source")}
+    assert int(layer_cycles(**given)) + 1 == int(row[total])
+
+
+@pytest.mark.parametrize("row", read_csv("max78000_cycle_vectors"), ids=lambda r: r["cycles"])
+def test_shipped_vectors_are_exact(row):
+    check(row, "cycles")
+
+
+def test_reference_vectors_are_exact():
+    for row in rows("reference", "max78000_cycle_vectors.csv"):
+        check(row, "total_cycles_incl_1_startup")
+
+
+@given(st.integers(1, 200), st.integers(1, 20), st.integers(1, 20), st.integers(2, 100), st.integers(1, 3))
+def test_a_1x1_layer_by_hand(channels, rows, cols, out, operands):
+    """Every position: read each pass of each operand, write it, then one cycle per output channel and pass."""
+    passes = math.ceil(channels / 64)
+    expected = rows * cols * (2 * passes * operands + passes * out)
+    assert layer_cycles(input_chan=channels, in_rows=rows, in_cols=cols, output_chan=out, operands=operands) == expected
+
+
+@given(st.integers(1, 100), st.integers(3, 20), st.integers(3, 20), st.integers(2, 100))
+def test_an_unpadded_3x3_layer_row_by_row(channels, rows, cols, out):
+    passes = math.ceil(channels / 64)
+    read = 2 * passes
+    total = 0
+    for row in range(rows):
+        for col in range(cols):
+            computes = row >= 2 and col >= 2
+            total += read + (passes * out if computes else 1)  # one extra cycle while the line buffer fills
+    assert layer_cycles(input_chan=channels, in_rows=rows, in_cols=cols, output_chan=out, k_rows=3, k_cols=3) == total
+
+
+def test_a_network_pays_one_cycle_to_start():
+    layer = conv()
+    cycles = layer_cycles(input_chan=8, in_rows=16, in_cols=16, output_chan=16, k_rows=3, k_cols=3, pad_rows=1, pad_cols=1)
+    estimate = DEVICE.estimate(Workload("net", layer.in_shape, (layer,)))
+    assert estimate.latency_ms.mid == pytest.approx((int(cycles) + 1) / 50e3)
+
+
+def test_pooling_goes_into_the_next_convolution():
+    pool = Layer("pool", "maxpool", ("conv",), (16, 16, 16), (16, 8, 8), kernel=(2, 2), stride=(2, 2))
+    layers = mapped(conv(), pool, conv("next", "pool", 16, 8, (8, 8)))
+    assert layers[1] is None
+    fused = arguments(layers[2])
+    assert (fused["in_rows"], fused["pool_rows"], fused["pool_stride_rows"], fused["pad_rows"]) == (16, 2, 2, 1)
+
+
+def test_pooling_at_the_end_is_a_layer_of_its_own():
+    pool = Layer("pool", "avgpool", ("conv",), (16, 16, 16), (16, 1, 1), kernel=(16, 16), stride=(16, 16))
+    assert arguments(mapped(conv(), pool)[1])["passthrough"] == 1
+
+
+def test_a_residual_addition_is_an_operand_of_the_next_convolution():
+    add = Layer("add", "add", ("conv", "input"), (8, 16, 16), (8, 16, 16))
+    layers = mapped(conv(out=8), add, conv("next", "add"))
+    assert layers[1] is None and arguments(layers[2])["operands"] == 2
+
+
+def test_a_depthwise_layer_is_dense_and_says_so():
+    layer = conv(op="depthwise", channels=16)
+    (depthwise,) = mapped(layer)
+    assert not depthwise.native and depthwise.weight_bytes == 9 * 16 * 16
+    estimate = DEVICE.estimate(Workload("net", layer.in_shape, (layer,)))
+    assert any("depthwise" in sentence for sentence in estimate.provenance)
+    assert estimate.latency_ms.high == pytest.approx(2 * estimate.latency_ms.mid, rel=1e-3)
+
+
+def test_stride_becomes_channels():
+    """A 4x4 kernel of stride 2 is a 2x2 kernel over four times the channels, computed on the 3x3 engine."""
+    (strided,) = mapped(conv(kernel=(4, 4), stride=(2, 2)))
+    a = arguments(strided)
+    assert (a["input_chan"], a["in_rows"], a["k_rows"], strided.native) == (4 * 8, 8, 3, False)
+
+
+def test_large_kernels_become_tiles():
+    (tiled,) = mapped(conv(channels=1, kernel=(5, 5)))
+    assert arguments(tiled)["input_chan"] == 4 and not tiled.native
+    long = Layer("long", "conv", ("input",), (4, 100), (8, 100), (11,), (1,), (5,))
+    assert arguments(mapped(long)[0])["input_chan"] == 8
+
+
+def test_one_dimension_is_one_column():
+    (layer,) = mapped(Layer("c", "conv", ("input",), (6, 128), (16, 128), (9,), (1,), (4,)))
+    a = arguments(layer)
+    assert (a["in_rows"], a["in_cols"], a["k_rows"], a["k_cols"], a["pad_rows"], layer.native) == (128, 1, 9, 1, 4, True)
+
+
+@pytest.mark.parametrize(("bits", "stored"), [(1, 1), (2, 2), (3, 4), (4, 4), (8, 8)])
+def test_weights_take_the_next_width_that_the_device_has(bits, stored):
+    (layer,) = mapped(conv(weight_bits=bits))
+    assert layer.weight_bytes == 9 * 8 * 16 * stored // 8
+
+
+def test_what_does_not_fit():
+    dense = Layer("fc", "linear", ("input",), (1000,), (443,), bias=True)
+    assert not DEVICE.estimate(Workload("weights", (1000,), (dense,))).fits
+    assert DEVICE.estimate(Workload("weights", (1000,), (dense,)).with_bits(4)).fits
+    with pytest.raises(ValueError, match="8 bits or fewer"):
+        DEVICE.estimate(Workload("weights", (1000,), (dense,)).with_bits(32))
+
+
+def test_published_energies_lie_inside_the_interval():
+    """TinyissimoYOLO: 196 uJ at 180 frames/s. A face-recognition network (survey): 90 uJ in 1.4 ms. KWS: 251 uJ, time assumed."""
+    for ms, published_uj in ((1000 / 180, 196), (1.4, 90), (1.41, 251)):
+        low, high = (power * ms for power in (DEVICE.power_mw.low, DEVICE.power_mw.high))
+        assert low * 0.99 <= published_uj <= high * 1.01
+
+
+def test_weight_loading_is_priced_apart():
+    layer = conv()
+    network = Workload("net", layer.in_shape, (layer,))
+    time, energy = DEVICE.weight_loading(network)
+    assert time.mid == pytest.approx((9 * 8 * 16 + 16) / 4 * 8 / 100e3)
+    assert energy.low < energy.mid < energy.high
+
+
+def test_a_large_input_streams():
+    layer = conv(channels=3, size=(128, 128))
+    assert mapped(layer)[0].streams
+    estimate = DEVICE.estimate(Workload("net", layer.in_shape, (layer,)))
+    assert any("streams" in sentence for sentence in estimate.provenance)
