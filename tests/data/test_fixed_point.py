@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.data.features import FeatureConfig, log_mel, mfcc
+from labkit.data import speech
+from labkit.data.features import FeatureConfig, log_mel, mfcc, mfcc_torchaudio
 from labkit.data.fixed_point import LOG_MEL_STEP, MFCC_STEP, fft, log2_q16, log_mel_fixed, mfcc_fixed
+from tests import shared_speech
 from tests.data.test_features import CONFIGS, chirps
 
 FULL = 32767
@@ -47,6 +49,18 @@ def test_fft_equals_numpy(stages, seed):
 @given(st.integers(1, 2**62))
 def test_log2(value):
     assert abs(int(log2_q16(np.array([value]))[0]) / 65536 - np.log2(value)) < 1e-4
+
+
+def test_close_to_float_on_real_clips(tmp_path, monkeypatch):
+    shared_speech.provide(tmp_path)
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    data = speech.load("mini", progress=False)
+    pcm = np.round(data.only(np.arange(0, len(data), 40)).x[:] * 32768).astype(np.int16)
+    fixed, exact = mfcc_fixed(pcm) * MFCC_STEP, mfcc(pcm)
+    error = np.abs(fixed - exact) / MFCC_STEP
+    assert error.max() < 6 and np.sqrt(np.mean(error**2)) < 0.4
+    assert min(np.corrcoef(fixed[..., k].ravel(), exact[..., k].ravel())[0, 1] for k in range(10)) > 0.99999
+    np.testing.assert_allclose(mfcc(pcm), mfcc_torchaudio(pcm), rtol=1e-3, atol=1e-3)
 
 
 def test_floats_are_refused():
