@@ -154,7 +154,7 @@ class CostPicture(Picture):
         self.ram = BarGauge(figure, places[2], "RAM (line: what the device has)", bytes_)
         self.flash = BarGauge(figure, places[3], "flash (line: what the device has)", bytes_)
         bars = figure.add_axes((0.715, 0.09, 0.255, 0.76), xlim=(0, 100), ylim=(len(KINDS) - 0.5, -0.5))
-        bars.set_xticks([0, 50, 100], ["0", "50", "100 %"])
+        bars.set_xticks([0, 50, 100], ["0", "50", "100%"])
         bars.set_yticks(range(len(KINDS)), KINDS)
         bars.tick_params(labelsize=9, length=0)
         bars.spines["left"].set_visible(False)

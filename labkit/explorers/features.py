@@ -70,7 +70,7 @@ class FeatureExplorer(Explorer):
     n_mfcc = Setting(10, "coefficients", (6, 8, 10, 13, 16, 20, 30, 40))
     board = Setting("nucleo-l4r5zi", "board", lambda explorer: boards(), control="menu")
 
-    def __init__(self, clips: np.ndarray, labels: Sequence, *, features: Callable = log_mel, mfcc: Callable = mfcc, **settings):
+    def __init__(self, clips: np.ndarray, labels: Sequence, features: Callable = log_mel, mfcc: Callable = mfcc, **settings):
         self.clips, self.functions = clips, {"log-mel": features, "MFCC": mfcc}
         self.names = tuple(f"{i}: {label}" for i, label in enumerate(labels))
         if len(clips) != len(labels) or not len(clips):

@@ -63,14 +63,15 @@ class PointGauge(Gauge):
 
 
 class BarGauge(Gauge):
-    """An amount: a bar, green up to the limit and vermillion above it."""
+    """An amount: a bar, green up to its limit and vermillion above; blue where there is none."""
 
     def build(self):
         (self.bar,) = self.axes.fill([self.low] * 4, [-0.5, -0.5, 0.5, 0.5], lw=0)
         return [self.bar]
 
-    def set(self, value: float, ghost: float | None, text: str, limit: float) -> None:
+    def set(self, value: float, ghost: float | None, text: str, limit: float | None = None) -> None:
         end = self.inside(value)
+        fits = limit is None or value <= limit
         self.bar.set_xy([(self.low, -0.5), (end, -0.5), (end, 0.5), (self.low, 0.5)])
-        self.bar.set_color(RIGHT if value <= limit else WRONG)
-        self.mark(ghost, text, limit, fits=value <= limit)
+        self.bar.set_color(OURS if limit is None else RIGHT if fits else WRONG)
+        self.mark(ghost, text, limit, fits)

@@ -43,6 +43,17 @@ def memory(nbytes: float) -> str:
     return f"{nbytes:.0f} B"
 
 
+def duration(days: float) -> str:
+    """A time as hours, days or years.
+
+    >>> duration(0.175), duration(21.3), duration(1000)
+    ('4.20 hours', '21.3 days', '2.74 years')
+    """
+    if days < 1:
+        return f"{_three_digits(24 * days)} hours"
+    return f"{_three_digits(days)} days" if days < 365.25 else f"{_three_digits(days / 365.25)} years"
+
+
 def _three_digits(number: float) -> str:
     size = abs(number)
     return f"{number:.2f}" if size < 9.995 else f"{number:.1f}" if size < 99.95 else f"{number:.0f}"

@@ -1,0 +1,225 @@
+"""Window, hop and channels: how a stream from a sensor becomes examples, how well they are told apart, what they cost to keep."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from matplotlib.collections import LineCollection
+
+from labkit.course.style import GHOST, MEASURED, OTHER, OURS
+from labkit.data import motion
+from labkit.data.motion_sources import Recording
+from labkit.explorers import families
+from labkit.explorers.base import Explorer, Setting, call
+from labkit.explorers.gauge import BarGauge
+from labkit.explorers.picture import Picture
+from labkit.explorers.units import memory, quantity
+from labkit.workload import Workload
+
+TABLE = Path(__file__).parent / "tables" / "windows.json"
+COMMAND = "labkit train windows-table"
+RATE_HZ = 50
+CHANNELS = {"acc": slice(0, 3), "gyro": slice(3, 6), "acc + gyro": slice(0, 6)}
+SAMPLE_BYTES = 2  # a sensor delivers 16-bit integers
+SHOWN_S = 16  # seconds of the recording in the picture
+GAP_S = 0.06  # a bar ends early, so that it stands apart from the next one
+ROWS = 4  # windows that overlap at the smallest hop
+PALE = "#A9CFE6"  # OURS, light enough for a signal on top
+WINDOWS = (32, 64, 96, 128, 192, 256)
+
+
+@cache
+def measured(path: Path = TABLE) -> dict[tuple[int, float, str], dict]:
+    """The table of accuracies by (window, hop fraction, channels); empty when it has not been computed yet."""
+    if not path.exists():
+        return {}
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    return {(row["window"], row["hop_fraction"], row["channels"]): row for row in rows}
+
+
+@cache
+def one_of_each(name: str = "watch") -> tuple[Recording, ...]:
+    """The first recording of each exercise."""
+    first = {}
+    for recording in motion.recordings(name):
+        first.setdefault(recording.label, recording)
+    return tuple(first.values())
+
+
+@dataclass(frozen=True, eq=False)
+class WindowResult:
+    """Where the windows lie in the recording, the network for one of them, and what the table says about accuracy."""
+
+    channels: str
+    signal: np.ndarray  # (channels, samples)
+    starts: np.ndarray  # first sample of each window
+    window: int
+    hop: int
+    workload: Workload
+    accuracy: dict | None  # the row of the table
+    curves: dict[str, list[tuple[int, float]]]  # accuracy over the window at the same hop and channels
+
+    @property
+    def per_second(self) -> float:
+        return RATE_HZ / self.hop
+
+    @property
+    def buffer_bytes(self) -> int:
+        """The samples of one window, kept until it is full."""
+        return len(self.signal) * self.window * SAMPLE_BYTES
+
+    @property
+    def ram_bytes(self) -> int:
+        return self.buffer_bytes + self.workload.peak_activation_bytes
+
+    @property
+    def unused(self) -> int:
+        """Samples at the end that no window holds."""
+        return self.signal.shape[1] - (int(self.starts[-1]) + self.window if len(self.starts) else 0)
+
+
+class WindowExplorer(Explorer):
+    """`windows` is a function of (recording, window, hop) like `labkit.data.motion.windows`, which is the default; a lab passes
+    the student's own. It is asked to cut a recording of sample numbers, so the picture shows where its windows really lie.
+
+    `recordings` are `labkit.data.motion_sources.Recording`s with the channels acc_x, y, z, gyro_x, y, z at 50 Hz; by default
+    one of each exercise of the watch. Accuracies come from a table that a recipe has measured.
+
+    >>> noise = Recording("noise", np.zeros((6, 500)), 0, "01")
+    >>> WindowExplorer(recordings=[noise], window=128, hop=0.5).result.starts.tolist()
+    [0, 64, 128, 192, 256, 320]
+    """
+
+    recording = Setting(None, "recording", lambda explorer: explorer.recordings, control="menu")
+    window = Setting(128, "window", WINDOWS, show=lambda window: f"{window / RATE_HZ:.2f} s ({window})")
+    hop = Setting(0.5, "hop", (0.25, 0.5, 1.0), show="{:.0%} of a window".format)
+    channels = Setting("acc + gyro", "channels", CHANNELS, control="menu")
+
+    def __init__(
+        self, windows: Callable = motion.windows, recordings: Sequence[Recording] | None = None, table: Path = TABLE, **settings
+    ):
+        self.cut, self.table = windows, measured(table)
+        self.recordings = {recording.name: recording for recording in recordings or one_of_each()}
+        super().__init__(**{"recording": next(iter(self.recordings)), **settings})
+
+    def compute(self) -> WindowResult:
+        signal = self.recordings[self.recording].signal[CHANNELS[self.channels]]
+        hop = round(self.hop * self.window)
+        numbers = np.broadcast_to(np.arange(signal.shape[1], dtype=float), signal.shape)
+        cut = np.asarray(call(self.cut, numbers, self.window, hop))
+        if cut.ndim != 3 or cut.shape[1:] != (len(signal), self.window):
+            raise ValueError(f"the windows have shape {cut.shape}; return (windows, {len(signal)} channels, {self.window} samples)")
+        return WindowResult(
+            channels=self.channels,
+            signal=signal,
+            starts=cut[:, 0, 0].astype(int),
+            window=self.window,
+            hop=hop,
+            workload=families.har_cnn(samples=self.window, channels=len(signal)),
+            accuracy=self.table.get((self.window, self.hop, self.channels)),
+            curves=self.curves(),
+        )
+
+    def say(self) -> str:
+        r = self.result
+        text = f"{len(r.starts)} windows, {r.per_second:.2g} decisions a second, {r.unused} samples left over at the end. "
+        if r.accuracy:
+            return text + f"Measured: {r.accuracy['accuracy']:.1%} on unseen people, {r.accuracy['accuracy_leaky']:.1%} on a random split."
+        if not self.table:
+            return text + f"Accuracy: not measured yet; run `{COMMAND}`."
+        return text + "Accuracy: not measured for this setting."
+
+    def rows(self, r: WindowResult) -> list[tuple[str, str]]:
+        percent = {key: f"{r.accuracy[key]:.1%}" if r.accuracy else "–" for key in ("accuracy", "accuracy_leaky")}
+        return [
+            ("unseen people", percent["accuracy"]),
+            ("a random split", percent["accuracy_leaky"]),
+            ("windows", str(len(r.starts))),
+            ("first answer after", f"{r.window / RATE_HZ:.2f} s"),
+            ("an answer every", f"{r.hop / RATE_HZ:.2f} s"),
+            ("buffer", memory(r.buffer_bytes)),
+            ("network, RAM", memory(r.workload.peak_activation_bytes)),
+            ("network, flash", memory(r.workload.weight_bytes)),
+            ("work per second", quantity(r.workload.macs * r.per_second, "MAC")),
+        ]
+
+    def curves(self) -> dict[str, list[tuple[int, float]]]:
+        """Accuracy over the window at the present hop and channels, for both ways of splitting."""
+        rows = [self.table[key] for key in sorted(self.table) if key[1:] == (self.hop, self.channels)]
+        return {kind: [(row["window"], row[kind]) for row in rows] for kind in ("accuracy", "accuracy_leaky")}
+
+    def sources(self) -> tuple[str, ...]:
+        row = self.result.accuracy
+        return () if row is None else (f"Accuracy: {row['n']:,} windows of {row['subjects']} people, each left out once ({COMMAND}).",)
+
+    def picture(self) -> WindowPicture:
+        return WindowPicture()
+
+
+class WindowPicture(Picture):
+    """Left: the signals and the windows that cut them. Right: accuracy over the window's length, and memory."""
+
+    size = (7.2, 4.4)
+    alt = "The signals of a recording with its windows drawn as bars; measured accuracy over the window's length; memory."
+
+    def build(self, figure):
+        seconds = np.arange(SHOWN_S * RATE_HZ) / RATE_HZ
+        self.lines, self.spans = [], []
+        for row, title in enumerate(("accelerometer", "gyroscope")):
+            axes = figure.add_axes((0.03, 0.715 - 0.265 * row, 0.55, 0.2), xlim=(0, SHOWN_S), ylim=(-1.05, 1.05), xticks=[], yticks=[])
+            axes.spines[["left", "bottom"]].set_visible(False)
+            axes.set_title(title, fontsize=10, pad=2)
+            self.spans += axes.fill([0], [0], color=PALE, lw=0)
+            self.lines += [axes.plot(seconds, 0 * seconds, "-", color=MEASURED, lw=1, alpha=shade)[0] for shade in (1, 0.6, 0.35)]
+        axes = figure.add_axes((0.03, 0.115, 0.55, 0.27), xlim=(0, SHOWN_S), ylim=(ROWS - 0.4, -0.6), yticks=[], xlabel="seconds")
+        axes.spines["left"].set_visible(False)
+        axes.set_title("windows, one bar each", fontsize=10, pad=2)
+        self.windows = axes.add_collection(LineCollection([], colors=OURS, linewidths=6, capstyle="butt"), autolim=False)
+        scores = figure.add_axes((0.695, 0.4, 0.275, 0.37), xlim=(26, 310), xscale="log", ylim=(0, 1))
+        scores.set_xticks([32, 64, 128, 256], ["0.64", "1.28", "2.56", "5.12 s"])
+        scores.minorticks_off()
+        scores.set_yticks([0, 0.5, 1], ["0", "50%", "100%"])
+        scores.tick_params(labelsize=9)
+        scores.grid(True)
+        (self.honest,) = scores.plot([], [], "o-", color=MEASURED, ms=4, label="unseen people")
+        (self.leaky,) = scores.plot([], [], "s--", color=OTHER, ms=4, label="a random split")
+        (self.chosen,) = scores.plot([], [], "o", ms=10, mfc="none", mec=OURS, mew=2.5)
+        (self.old,) = scores.plot([], [], "o", ms=10, mfc="none", mec=GHOST, mew=2)
+        scores.legend(title="accuracy on", alignment="left", loc="lower left", bbox_to_anchor=(-0.03, 1.02), borderpad=0)
+        self.missing = scores.text(90, 0.5, "", ha="center", va="center", fontsize=10)
+        ticks = {2**8: "256 B", 2**10: "1 KiB", 2**12: "4", 2**14: "16"}
+        self.ram = BarGauge(figure, (0.695, 0.115, 0.275, 0.08), "RAM", ticks)
+        return [
+            *self.spans, *self.lines, self.windows, self.leaky, self.honest, self.old, self.chosen, self.missing, *self.ram.moving,
+        ]  # fmt: skip
+
+    def update(self, result: WindowResult, ghost: WindowResult | None) -> None:
+        self._signals(result)
+        ends = (result.starts + result.window) / RATE_HZ - GAP_S
+        rows = np.arange(len(ends)) % max(2, round(result.window / result.hop))  # those that overlap lie below each other
+        self.windows.set_segments(np.stack([np.column_stack([result.starts / RATE_HZ, rows]), np.column_stack([ends, rows])], axis=1))
+        for line, kind in ((self.honest, "accuracy"), (self.leaky, "accuracy_leaky")):
+            line.set_data([x for x, _ in result.curves[kind]], [y for _, y in result.curves[kind]])
+        for circle, shown in ((self.chosen, result), (self.old, ghost)):
+            row = shown and shown.accuracy
+            circle.set_data(([shown.window], [row["accuracy"]]) if row else ([], []))
+        self.missing.set_text("" if result.accuracy else "not measured")
+        self.ram.set(result.ram_bytes, ghost and ghost.ram_bytes, memory(result.ram_bytes))
+
+    def _signals(self, result: WindowResult) -> None:
+        """Each sensor to its own scale, with the first window shaded; a sensor that is not used stays empty."""
+        used = [row for row, part in enumerate((0, 3)) if part in range(*CHANNELS[result.channels].indices(6))]
+        parts = dict(zip(used, np.split(result.signal[:, : SHOWN_S * RATE_HZ], len(used)), strict=True))
+        for row, span in enumerate(self.spans):
+            axes = parts.get(row, np.zeros((3, 0)))
+            seconds = np.arange(axes.shape[1]) / RATE_HZ
+            for line, values in zip(self.lines[3 * row : 3 * row + 3], axes, strict=True):
+                line.set_data(seconds, values / (np.abs(axes).max(initial=0) or 1))
+            start = result.starts[0] / RATE_HZ if row in parts and len(result.starts) else -1
+            end = start + result.window / RATE_HZ if start >= 0 else -1
+            span.set_xy([(start, -1), (end, -1), (end, 1), (start, 1)])
