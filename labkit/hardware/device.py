@@ -75,8 +75,12 @@ class Device:
             "fits": prices.fits,
         }
 
+    def __str__(self) -> str:
+        flash, ram = self.flash_bytes // 1024, self.ram_bytes // 1024
+        return f"{self.name:20} {self.family:10} {flash:>5} KiB flash {ram:>5} KiB RAM  {self.title}"
+
     def __repr__(self) -> str:
-        return f"<{self.name}: {self.family}, {self.flash_bytes:,} bytes flash, {self.ram_bytes:,} bytes RAM>"
+        return f"<{self.name}, {self.family}>"
 
 
 def _interval(table: LayerTable, values: np.ndarray) -> Interval:

@@ -17,7 +17,7 @@ from labkit.hardware.max78000_cycles import layer_cycles
 from labkit.hardware.max78000_mapping import COLUMNS, Mapped, map_workload
 from labkit.workload import FRONT_END, WEIGHTED, Workload
 
-ON_CORE = (*FRONT_END, "softmax", "activation", "norm")
+ON_CORE = (*FRONT_END, "softmax", "activation", "norm", "mul")
 
 
 class MAX78000(Device):

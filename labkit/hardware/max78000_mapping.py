@@ -19,7 +19,7 @@ from labkit.hardware.catalog import load
 from labkit.workload import WEIGHTED, Layer, Workload
 
 POOLS = ("avgpool", "maxpool")
-COMBINES = ("add", "mul")
+COMBINES = ("add",)
 WIDTHS = (1, 2, 4, 8)
 MAX_POOL = 16  # rows or columns that pooling takes in one step (ai8x-synthesis README)
 COLUMNS = (

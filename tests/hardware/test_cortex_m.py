@@ -70,7 +70,7 @@ def test_narrow_weights_save_flash_and_cost_unpacking():
 def test_float_needs_a_floating_point_unit():
     board = labkit.device("nucleo-l4r5zi")
     slow, fast = board.estimate(small(bits=32, activation_bits=32)), board.estimate(small())
-    assert slow.latency_ms.mid == pytest.approx(2.6 * fast.latency_ms.mid)
+    assert slow.latency_ms.mid == pytest.approx(2.7 * fast.latency_ms.mid)
     with pytest.raises(ValueError, match="quantize the network"):
         labkit.device("nucleo-g0b1re").estimate(small(bits=32, activation_bits=32))
 
