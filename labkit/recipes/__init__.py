@@ -15,6 +15,9 @@ RECIPES = {  # name -> module of this room and function; imported only when run
     "ds-cnn-mini": "speech.ds_cnn_mini",
     "tc-resnet8-synthetic": "speech.tc_resnet8_synthetic",
     "keyword-baseline": "speech.keyword_baseline",
+    "har-cnn-watch": "motion.har_cnn_watch",
+    "har-cnn-hapt": "motion.har_cnn_hapt",
+    "windows-table": "motion.windows_table",
 }
 
 
