@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -24,6 +25,7 @@ from labkit.naming import did_you_mean
 
 CELL_TIMEOUT_S = 120  # a lab's cell takes at most 30 s on two cores; a busy machine gets four times that
 SLOW_S = 30
+ANSI = re.compile(r"\x1b\[[0-9;]*m")  # the colours of a traceback
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -130,7 +132,8 @@ def _run(client, cell, position: int, where: str) -> None:
     try:
         client.execute_cell(cell, position)
     except CellExecutionError as error:
-        raise LabError(f"{where} raises {error.ename}: {error.evalue}\n{error.traceback}") from None
+        trace = "\n".join(next(output.traceback for output in cell.outputs if output.output_type == "error"))
+        raise LabError(f"{where} raises {error.ename}: {error.evalue}\n{ANSI.sub('', trace)}") from None
     except CellTimeoutError:
         raise LabError(f"{where} takes longer than {CELL_TIMEOUT_S} s; make it lighter") from None
     except DeadKernelError:

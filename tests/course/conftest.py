@@ -14,8 +14,7 @@ TOY = '''\
 import matplotlib.pyplot as plt
 import numpy as np
 
-from labkit.course import check, ledger
-from labkit.course.cards import Prediction
+from labkit.course import Prediction, check, ledger
 
 # copy the signal: a comment, not the magic %copy
 x = np.arange(6.0)

@@ -162,8 +162,8 @@ def test_check_survives_files_that_are_no_notebooks(course):
         ("n = 1 + (len(x)", "n = (len(x)", "cell 'ex1-test' raises AssertionError: exercise 1: not yet"),  # tests are strict here
         ("check.value(len(", "print(len(", "a check shows nothing but check.value"),
         ("check.value(len(frame(np.zeros(1000), 25, 10)))", "None", "must send a value"),
-        ("count.reveal", "1 / 0\ncount.reveal", "cell 'reveal' raises ZeroDivisionError"),
-        ("count.reveal", "import os\nos._exit(1)\ncount.reveal", "cell 'reveal' ends its kernel"),
+        (TOY, '# %% cell="odd"\n1 / 0\n', "cell 'odd' raises ZeroDivisionError"),
+        (TOY, '# %% cell="odd"\nimport os\nos._exit(1)\n', "cell 'odd' ends its kernel"),
     ],
 )
 def test_a_lab_that_fails_is_not_written(course, old, new, says):
