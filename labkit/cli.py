@@ -35,7 +35,8 @@ def models(args) -> int:
 
     for name in models.names():
         workload = trace(*models.build(name))
-        print(f"{name:12} {workload.macs:>12,} MACs {workload.params:>9,} parameters {workload.peak_activation_bytes:>8,} B activations")
+        memory = f"{workload.weight_bytes:>8,} B weights {workload.peak_activation_bytes:>7,} B activations (int8)"
+        print(f"{name:12} {workload.macs:>11,} MACs {workload.params:>8,} parameters {memory}")
     return 0
 
 
@@ -81,7 +82,7 @@ def validate(args) -> int:
 def train(args) -> int:
     from labkit import recipes
 
-    recipes.run(args.name, seed=args.seed)
+    print("\n".join(recipes.names()) if args.name is None else recipes.run(args.name, seed=args.seed))
     return 0
 
 
@@ -116,7 +117,7 @@ def parser() -> argparse.ArgumentParser:
     sub = command(validate, "every hardware model against published measurements")
     sub.add_argument("--json", action="store_true")
     sub = command(train, "train what the labs ship")
-    sub.add_argument("name", help="a recipe: see `labkit train list`")
+    sub.add_argument("name", nargs="?", help="a recipe; without it they are listed")
     sub.add_argument("--seed", type=int, default=0)
     sub = command(bench, "how fast the explorers answer, beside a figure drawn anew")
     sub.add_argument("name", choices=["explorers"])

@@ -12,6 +12,7 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -219,21 +220,28 @@ class Workload:
     def memory_profile(self) -> np.ndarray:
         """Bytes of activations alive while each layer runs, shape ``(layers,)``.
 
-        A tensor lives from the layer that writes it to the last layer that reads it. No in-place tricks are assumed.
+        A tensor lives from the layer that writes it to the last layer that reads it. No in-place tricks are assumed. A feature
+        front end works while the sound comes in: what only its layers read is held one frame at a time.
         """
         size = {INPUT: math.ceil(math.prod(self.input_shape) * self.input_bits / 8)}
-        last_read = {}
+        born, last_read, frame_by_frame = {INPUT: 0}, {}, {}
         for step, layer in enumerate(self.layers):
-            size[layer.name] = layer.out_bytes
+            size[layer.name], born[layer.name] = layer.out_bytes, step
             for source in layer.inputs:
                 last_read[source] = step
-        born = {INPUT: 0, **{layer.name: step for step, layer in enumerate(self.layers)}}
-        alive = np.zeros(len(self.layers), dtype=np.int64)
+                frame_by_frame[source] = layer.op in FRONT_END and frame_by_frame.get(source, True)
+        for layer in self.layers:
+            if frame_by_frame.get(layer.name):
+                size[layer.name] = math.ceil(layer.out_bytes / positions(layer.out_shape))
+        if frame_by_frame.get(INPUT):  # one window of samples
+            size[INPUT] = math.ceil(self.layers[0].out_channels * self.input_bits / 8)
+        change = [0] * (len(self.layers) + 1)
         for tensor, nbytes in size.items():
-            alive[born[tensor] : max(born[tensor], last_read.get(tensor, 0)) + 1] += nbytes
-        return alive
+            change[born[tensor]] += nbytes
+            change[last_read.get(tensor, born[tensor]) + 1] -= nbytes
+        return np.cumsum(change[:-1], dtype=np.int64)
 
-    @property
+    @cached_property
     def peak_activation_bytes(self) -> int:
         """The most activation memory alive at once (RAM a microcontroller needs for tensors)."""
         return int(self.memory_profile.max(initial=0))

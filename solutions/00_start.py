@@ -31,7 +31,8 @@ import torch
 
 import labkit
 from labkit import explorers, models
-from labkit.course import Prediction, check, ledger, style
+from labkit.course import check, ledger, style
+from labkit.course.cards import Prediction
 from labkit.data import motion
 
 style.use()

@@ -69,6 +69,17 @@ def test_front_end_layers_count_their_arithmetic():
     assert [x.macs // frames for x in (window, fft, power, mel, dct)] == [480, 512 * 9, 514, 514, 400]
 
 
+def test_a_front_end_holds_one_frame_at_a_time_and_all_of_its_result():
+    frames = 49
+    window = Layer("window", "window", (INPUT,), (1, 16000), (480, frames), activation_bits=16)
+    mel = Layer("mel", "mel", ("window",), (480, frames), (40, frames), activation_bits=16)
+    log = Layer("log", "log", ("mel",), (40, frames), (40, frames))
+    features = Workload("f", (1, 16000), (window, mel, log), input_bits=16)
+    assert features.memory_profile.tolist() == [480 * 2 + 480 * 2, 480 * 2 + 40 * 2, 40 * 2 + 40 * frames]
+    net = Workload("n", (frames, 40), (Layer("fc", "linear", (INPUT,), (frames, 40), (12,)),))
+    assert features.then(net).memory_profile.tolist()[-1] == 40 * frames + 12
+
+
 def test_memory_profile_keeps_a_shortcut_alive():
     layers = (
         Layer("a", "conv", (INPUT,), (4, 10), (4, 10), kernel=(3,)),

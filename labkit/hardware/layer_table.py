@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from labkit.workload import INPUT, OPS, WEIGHTED, Layer, Workload
+from labkit.workload import OPS, WEIGHTED, Layer, Workload
 
 COLUMNS = (
     "op", "macs", "live_macs", "in_elements", "out_elements", "live_out_elements",
@@ -78,21 +78,4 @@ class LayerTable:
 
     @property
     def peak_activation_bytes(self) -> np.ndarray:
-        """`Workload.peak_activation_bytes` of each workload, in one sweep over all layers.
-
-        A tensor adds its bytes at the layer that writes it and takes them away after the last layer that reads it.
-        """
-        change = np.zeros(len(self.owner) + 1)
-        ends, out_bytes, start = [], self["out_bytes"], 0
-        for workload in self.workloads:
-            last = {layer.name: step for step, layer in enumerate(workload.layers, start)}
-            last[INPUT] = start
-            for step, layer in enumerate(workload.layers, start):
-                last.update(dict.fromkeys(layer.inputs, step))
-            change[start] += (input_bytes := math.ceil(math.prod(workload.input_shape) * workload.input_bits / 8))
-            change[last.pop(INPUT) + 1] -= input_bytes
-            ends.extend(last.values())
-            start += len(workload)
-        change[:-1] += out_bytes
-        np.subtract.at(change, np.array(ends, dtype=np.int64) + 1, out_bytes)
-        return self.largest(np.cumsum(change)[:-1])
+        return np.array([workload.peak_activation_bytes for workload in self.workloads])
