@@ -15,7 +15,7 @@ from functools import cache
 import numpy as np
 
 from labkit.hardware.catalog import Quantity, load, record
-from labkit.hardware.device import HIGH, LOW, Device, Prices
+from labkit.hardware.device import Device, Prices, within
 from labkit.hardware.layer_table import LayerTable
 from labkit.naming import did_you_mean
 from labkit.workload import FRONT_END, OPS, PLAIN, WEIGHTED
@@ -142,7 +142,9 @@ class CortexM(Device):
             raise ValueError(f"no stack {stack!r} known for a {self.family}; {did_you_mean(stack, self.stacks())}")
         self.stack = stacks()[self.stack_name]
         self.flash_bytes, self.ram_bytes = int(self.board.flash_bytes.value), int(self.board.ram_bytes.value)
-        self.supply_v = float(supply_v or self.board.supply_v.value)
+        self.supply_v = self.board.supply_v.value if supply_v is None else float(supply_v)
+        if self.supply_v <= 0:
+            raise ValueError(f"a supply of {supply_v} V runs nothing; give volts above 0")
         self._find_coefficients()
         self._find_power()
 
@@ -176,7 +178,7 @@ class CortexM(Device):
             guess = next(g for g in load("cortex_m")["guesses"] if (g["core"], g["stack"]) == (self.core, self.stack_name))
             self.coefficients = np.array([guess[c].value for c in ("c_conv", "c_fc", "c_out")])
             factor = guess["uncertainty_factor"].value
-            self.factors = np.array([1 / factor, 1.0, factor])
+            self.factors = within(factor)
             self.interval_from = f"assumed, a factor of {factor:g}"
             self.coefficients_from = f"assumed coefficients ({guess['c_conv'].source})"
 
@@ -185,24 +187,20 @@ class CortexM(Device):
         own = [f for f in fits().values() if f.board == self.name and (f.current_ma or f.power_mw)]
         source = [f for f in own if f.stack == self.stack_name] or own
         spread = spreads()[self.core]
-        self.power_measured = bool(source)
-        if self.power_measured:
+        if source:
             ldo = self.board.regulator == "ldo"
             values = [(f.current_ma if ldo else f.power_mw).value for f in source]
             amount = float(np.mean(values))
-            factors = [
-                spread.energy_low.value / spread.latency_low.value,
-                1.0,
-                spread.energy_high.value / spread.latency_high.value,
-            ]
-            self.power_factors = np.array([min(factors[LOW], 1.0), 1.0, max(factors[HIGH], 1.0)])
+            low = spread.energy_low.value / spread.latency_low.value  # what energy adds to the uncertainty of latency
+            high = spread.energy_high.value / spread.latency_high.value
+            self.power_factors = np.array([min(low, 1.0), 1.0, max(high, 1.0)])
             kind = "measured" + ("" if source[0].stack == self.stack_name else " with other stacks")
         else:
             guess = self.board.current_ma or self.board.power_mw
             amount = guess.value
             ldo = self.board.current_ma is not None
             factor = load("cortex_m")["power"]["unmeasured_factor"].value
-            self.power_factors = np.array([1 / factor, 1.0, factor])
+            self.power_factors = within(factor)
             kind = f"{guess.kind} ({guess.source})"
         self.power_mw = amount * self.supply_v if ldo else amount
         if ldo:
@@ -243,7 +241,7 @@ class CortexM(Device):
             if "float_factor" not in core:
                 raise ValueError(f"{self.name} has no floating-point unit; quantize the network to 8 bits (Workload.with_bits(8))")
             spread = load("cortex_m")["float"]["uncertainty_factor"].value
-            factors[wide] *= core["float_factor"].value * np.array([1 / spread, 1.0, spread])
+            factors[wide] *= core["float_factor"].value * within(spread)
         return factors
 
     def _wide(self, table: LayerTable) -> np.ndarray:
@@ -266,6 +264,8 @@ class CortexM(Device):
             sentences.append("This stack folds channels whose weights are all zero: only live MACs are paid.")
         if any(guesses.values()):
             sentences.append(f"Assumed cycles (no published table): {', '.join(name for name, used in guesses.items() if used)}.")
+        if (table["activation_bits"] < 8).any():
+            sentences.append("Activations under 8 bits are counted as packed; no stack here packs them by itself.")
         if self._wide(table).any():
             sentences.append(
                 "Layers wider than 8 bits run as float32: the int8 cycles times a measured ratio (HALE, MLPerf Tiny v1.2)."
@@ -274,5 +274,4 @@ class CortexM(Device):
 
 
 def _guessed(cycles: np.ndarray, costs: dict) -> np.ndarray:
-    factor = costs["uncertainty_factor"].value
-    return cycles[:, None] * np.array([1 / factor, 1.0, factor])
+    return cycles[:, None] * within(costs["uncertainty_factor"].value)

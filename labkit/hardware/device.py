@@ -14,6 +14,15 @@ from labkit.workload import Workload
 LOW, MID, HIGH = 0, 1, 2
 
 
+def within(factor: float) -> np.ndarray:
+    """The low, mid and high end of "give or take a factor", as multipliers ``(3,)``.
+
+    >>> within(2.0)
+    array([0.5, 1. , 2. ])
+    """
+    return np.array([1 / factor, 1.0, factor])
+
+
 @dataclass(frozen=True)
 class Prices:
     """What a device asks for a table of layers. Latency and energy have a low, a mid and a high column."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from labkit.hardware.catalog import load
 from labkit.hardware.cortex_m import elementwise_cycles, front_end_cycles
-from labkit.hardware.device import Device, Prices
+from labkit.hardware.device import Device, Prices, within
 from labkit.hardware.estimate import Interval
 from labkit.hardware.layer_table import LayerTable
 from labkit.hardware.max78000_cycles import layer_cycles
@@ -48,8 +48,7 @@ class MAX78000(Device):
         cycles[first] += 1  # the cycle that starts the network
         engine_ms = cycles / (constants["clock"]["cnn_mhz"].value * 1e3)
         core_ms = _core_cycles(table) / (constants["clock"]["core_mhz"].value * 1e3)
-        factor = constants["power"]["core_factor"].value
-        core_mw = constants["power"]["core_mw"].value * np.array([1 / factor, 1.0, factor])
+        core_mw = constants["power"]["core_mw"].value * within(constants["power"]["core_factor"].value)
         power = np.array([self.power_mw.low, self.power_mw.mid, self.power_mw.high])
         memory, ram = constants["memory"], table.peak_activation_bytes
         weights = table.total(np.array([mapped.weight_bytes if mapped else 0 for mapped in maps]))
@@ -106,13 +105,10 @@ def _engine_cycles(maps: list[Mapped]) -> np.ndarray:
 
 def _core_cycles(table: LayerTable) -> np.ndarray:
     """Cycles on the Cortex-M4, ``(layers, 3)``: what the engine cannot do."""
-    cycles = (elementwise_cycles(table, "M4") * table.op_is(*ON_CORE))[:, None] * _ends("elementwise")
-    return cycles + front_end_cycles(table, "M4")[:, None] * _ends("front_end")
-
-
-def _ends(group: str) -> np.ndarray:
-    factor = load("cortex_m")[group]["uncertainty_factor"].value
-    return np.array([1 / factor, 1.0, factor])
+    guesses = load("cortex_m")
+    plain = elementwise_cycles(table, "M4") * table.op_is(*ON_CORE)
+    cycles = plain[:, None] * within(guesses["elementwise"]["uncertainty_factor"].value)
+    return cycles + front_end_cycles(table, "M4")[:, None] * within(guesses["front_end"]["uncertainty_factor"].value)
 
 
 def _check_widths(table: LayerTable) -> None:

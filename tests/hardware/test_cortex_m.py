@@ -71,6 +71,8 @@ def test_float_needs_a_floating_point_unit():
     board = labkit.device("nucleo-l4r5zi")
     slow, fast = board.estimate(small(bits=32, activation_bits=32)), board.estimate(small())
     assert slow.latency_ms.mid == pytest.approx(2.7 * fast.latency_ms.mid)
+    with pytest.raises(ValueError, match="above 0"):
+        labkit.device("nucleo-l4r5zi", supply_v=0)
     with pytest.raises(ValueError, match="quantize the network"):
         labkit.device("nucleo-g0b1re").estimate(small(bits=32, activation_bits=32))
 
