@@ -141,6 +141,7 @@ class CortexM(Device):
         if self.stack_name not in self.stacks():
             raise ValueError(f"no stack {stack!r} known for a {self.family}; {did_you_mean(stack, self.stacks())}")
         self.stack = stacks()[self.stack_name]
+        self.clock_mhz = float(self.board.clock_mhz.value)
         self.flash_bytes, self.ram_bytes = int(self.board.flash_bytes.value), int(self.board.ram_bytes.value)
         self.supply_v = self.board.supply_v.value if supply_v is None else float(supply_v)
         if self.supply_v <= 0:
@@ -212,7 +213,7 @@ class CortexM(Device):
 
     def price(self, table: LayerTable) -> Prices:
         cycles = self._cycles(table)
-        latency_ms = cycles / (self.board.clock_mhz.value * 1e3)
+        latency_ms = cycles / (self.clock_mhz * 1e3)
         energy_uj = latency_ms * self.power_mw * self.power_factors
         weighted = table.op_is(*WEIGHTED)
         flash = table.total(table["weight_bytes"]) + self.stack.runtime_flash_bytes.value
@@ -254,7 +255,7 @@ class CortexM(Device):
             "unpacking weights under 8 bits": (table["weight_bits"] < 8).any(),
         }
         sentences = [
-            f"Latency: {self.coefficients_from}, {self.stack.title}, {self.board.clock_mhz.value:g} MHz.",
+            f"Latency: {self.coefficients_from}, {self.stack.title}, {self.clock_mhz:g} MHz.",
             f"Interval: {self.interval_from}.",
             f"Energy: {self.power_from}.",
             f"Memory: weights, biases and peak activations are counted; {self.stack.runtime_flash_bytes.value:,} bytes of runtime "
