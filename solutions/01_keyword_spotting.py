@@ -24,7 +24,8 @@ from IPython.display import Audio, display
 
 import labkit
 from labkit import explorers, models
-from labkit.course import Prediction, check, ledger, style
+from labkit.course import check, ledger, style
+from labkit.course.cards import Prediction
 from labkit.data import features, speech
 
 style.use()
@@ -46,7 +47,7 @@ index = int(np.flatnonzero(unseen.y == unseen.labels.index("stop"))[0])
 clip, rate = unseen.x[index], config.rate_hz
 fig, ax = plt.subplots(figsize=(7, 1.8))
 ax.plot(np.arange(len(clip)) / rate, clip, color=style.MEASURED, linewidth=0.6)
-ax.set(xlabel="seconds", ylabel="sound pressure", title="“stop”, SYNTHETIC, 16,000 numbers")
+ax.set(xlabel="seconds", ylabel="amplitude", title="“stop”, SYNTHETIC, 16,000 numbers")
 Audio(clip, rate=rate)
 
 # %% [markdown] cell="predict-text"
@@ -281,10 +282,11 @@ with check.needs("1", "2", "3"):
     mine, theirs = my_mfcc(clip[None], config)[0], features.mfcc(clip, config)
     frames, coefficients = mine.shape
     print(f"{frames} × {coefficients} = {mine.size} numbers; largest difference to labkit: {np.abs(mine - theirs).max():.1e}")
-    pictures = {"log mel": my_log_mel(clip[None], config)[0], "MFCC 1 to 9": mine[:, 1:]}
+    pictures = {"40 log mel bands": my_log_mel(clip[None], config)[0], "coefficients 1 to 9": mine[:, 1:]}
+    reach = {"40 log mel bands": (0.5, 40.5), "coefficients 1 to 9": (0.5, 9.5)}
     fig, axes = plt.subplots(1, 2, figsize=(7, 2.6))
     for ax, (name, picture) in zip(axes, pictures.items()):
-        ax.imshow(picture.T, origin="lower", aspect="auto")
+        ax.imshow(picture.T, origin="lower", aspect="auto", extent=(0, frames, *reach[name]))
         ax.set(xlabel="frame", title=f"“stop”: {name}")
         ax.grid(False)
 size.reveal("490")
@@ -374,7 +376,7 @@ with check.needs("4"):
 weighted = [layer for layer in workload.layers if layer.macs]
 fig, ax = plt.subplots(figsize=(7, 2.8))
 ax.bar(range(len(weighted)), [layer.macs / 1e3 for layer in weighted], color=style.OURS)
-ax.set_xticks(range(len(weighted)), [layer.op for layer in weighted], rotation=30)
+ax.set_xticks(range(len(weighted)), ["pointwise" if layer.kernel == (1, 1) else layer.op for layer in weighted], rotation=30)
 ax.set(ylabel="thousand MACs", title=f"DS-CNN, layer by layer: {workload.macs:,} MACs, {workload.params:,} parameters")
 
 # %% [markdown] cell="macs-observe"
@@ -472,7 +474,7 @@ fresh, _ = models.build("ds-cnn")
 torch.set_num_threads(1)  # two threads are no faster for a network this small
 lesson = card.normalise(heard), torch.from_numpy(answers)
 exam = card.prepare(val.x), torch.from_numpy(val.y)
-history = fit(fresh, lesson, exam, Recipe(epochs=10, batch_size=50))
+history = fit(fresh, lesson, exam, Recipe(epochs=8, batch_size=50))
 fig, ax = plt.subplots(figsize=(7, 2.4))
 history.plot(ax)
 
