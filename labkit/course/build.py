@@ -165,7 +165,7 @@ def _names(root: Path, lab: str | None) -> list[str]:
     known = sorted(path.stem for path in (root / "solutions").glob("[0-9][0-9]_*.py"))
     if lab is None:
         return known
-    chosen = [name for name in known if lab in (name, name[:2])]
+    chosen = [name for name in known if lab in (name, name[:2]) or lab.zfill(2) == name[:2]]
     if not chosen:
         raise LabError(f"there is no lab {lab!r}; {did_you_mean(lab, known)}")
     return chosen

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import html
 import time
+from math import log10, sqrt
 from typing import Any
 
 from labkit.course import ledger, style
@@ -103,7 +104,10 @@ class Prediction:
             return None
 
     def _say(self, value: str | float) -> str:
-        return f"“{value}”" if self.options else f"{value:,.4g} {self.unit}".strip()
+        if self.options:
+            return f"“{value}”"
+        number = f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+        return f"{number} {self.unit}".strip()
 
     def _miss(self, actual: float) -> str:
         """How far off, in the scale of the question: a factor on a log scale, else a difference."""
@@ -136,14 +140,13 @@ class Prediction:
         if self.options:
             self._choice = widgets.RadioButtons(options=self.options, value=None, layout=wide)
         else:
-            from math import log10, sqrt
-
             middle = sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
             bounds = {"min": log10(self.low), "max": log10(self.high)} if self.log else {"min": self.low, "max": self.high}
             slider = widgets.FloatLogSlider if self.log else widgets.FloatSlider
             step = (bounds["max"] - bounds["min"]) / 100
             self._choice = slider(value=middle, step=step, readout_format=".3g", layout=wide, **bounds)
-        self._button = widgets.Button(description="Lock my prediction", layout=widgets.Layout(width="auto"))
+        narrow = widgets.Layout(width="auto", align_self="flex-start")
+        self._button = widgets.Button(description="Lock my prediction", layout=narrow)
         self._button.on_click(self._clicked)
         self._status = widgets.HTML()
         unit = f" ({html.escape(self.unit)})" if self.unit else ""
@@ -157,7 +160,11 @@ class Prediction:
         if self._choice.value is None:
             self._tell("Choose one of the answers first.")
         elif not self.locked:
-            self.answer(self._choice.value)
+            self.answer(self._choice.value if self.options else self._three_digits(self._choice.value))
+
+    def _three_digits(self, value: float) -> float:
+        """What the position of a slider means; sixteen digits would be read off the screen by nobody."""
+        return min(max(float(f"{value:.3g}"), self.low), self.high)
 
     def _lock(self, status: str) -> None:
         self._choice.value = self.predicted

@@ -37,6 +37,15 @@ def test_a_click_locks_the_card():
     assert 'role="status"' in status(card) and "by 5 points" in status(card)
 
 
+def test_a_slider_means_three_digits_and_never_leaves_its_range():
+    for low, high in ((12_345, 98_765), (0.123456, 0.987654)):
+        for end in (low, high):
+            card = Prediction(f"x-{low}-{end}", "?", low=low, high=high)
+            card._choice.value = end
+            card._button.click()
+            assert card.locked and card.predicted == pytest.approx(end, rel=5e-3)
+
+
 def test_it_is_recalled_in_the_next_session():
     choice().answer("by 5 points")
     number().answer(2e6)
@@ -98,8 +107,8 @@ def test_reveal_compares(shown, capsys):
     assert lines == [
         "It is “by 20 points”; you predicted “by 5 points”.",
         "It is “by 5 points”; as you predicted.",
-        "It is 2.657e+06 MACs; you predicted 1e+06 MACs, off by a factor of 2.7.",
-        "It is 1.5e+06 MACs; you predicted 1e+06 MACs, off by 5e+05 MACs.",
+        "It is 2,656,768 MACs; you predicted 1,000,000 MACs, off by a factor of 2.7.",
+        "It is 1,500,000 MACs; you predicted 1,000,000 MACs, off by 500,000 MACs.",
     ]
     assert [bundle["text/plain"] for bundle in shown] == lines[2:]  # the figure says the same in words
 
@@ -109,7 +118,7 @@ def test_reveal_without_a_prediction_is_kind(shown, capsys):
     number().reveal(5e9)  # the truth may lie outside the card
     assert capsys.readouterr().out.splitlines() == [
         "You made no prediction here, which is fine. It is “by 20 points”.",
-        "You made no prediction here, which is fine. It is 5e+09 MACs.",
+        "You made no prediction here, which is fine. It is 5,000,000,000 MACs.",
     ]
 
 

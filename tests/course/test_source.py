@@ -67,7 +67,7 @@ REFUSED = {
     "marker in a test": ('check.close("1"', f'{BEGIN}\n{END}\ncheck.close("1"', "belongs into cells of role answer"),
     "marker misspelt": (BEGIN, "# begin solution", "write the marker alone"),
     "marker behind code": (f"    {BEGIN}\n    n = 1", f"    n = 1  {BEGIN}\n    m = 1", "write the marker alone"),
-    "magic": ("x = np.arange(6.0)", "%matplotlib inline", "line 8 is not plain Python"),
+    "magic": ("x = np.arange(6.0)", "%matplotlib inline", "line 7 is not plain Python"),
     "stub that stops Run All": (
         answer_of(TOY),
         f"{BEGIN}\nframe = len\n{END}\n",
