@@ -124,7 +124,8 @@ class BatteryPicture(Picture):
     def build(self, figure):
         axes = figure.add_axes((0.125, 0.13, 0.49, 0.76), xscale="log", yscale="log", xlim=(0.7, 1e5), ylim=(0.1, 1e5))
         axes.set_xticks([1, 60, 3600, 36_000], ["1 an\nhour", "1 a\nminute", "1 a\nsecond", "10"])
-        axes.set_yticks([0.1, 1, 10, 100, 365.25, 3652.5, 36525], ["2.4 h", "1 day", "10 days", "100 days", "1 year", "10 years", "100 years"])
+        days = {0.1: "2.4 h", 1: "1 day", 10: "10 days", 100: "100 days", 365.25: "1 year", 3652.5: "10 years", 36525: "100 years"}
+        axes.set_yticks(list(days), days.values())
         axes.minorticks_off()
         axes.tick_params(labelsize=9)
         axes.grid(True)
@@ -160,7 +161,8 @@ class BatteryPicture(Picture):
     def update(self, result: BatteryResult, ghost: BatteryResult | None) -> None:
         rates, days = list(result.curve), list(result.curve.values())
         self.line.set_data(rates, [d.mid for d in days])
-        self.band.set_xy(np.column_stack([rates + rates[::-1], [d.low for d in days] + [d.high for d in days[::-1]]]))
+        outline = [d.low for d in days] + [d.high for d in days[::-1]]
+        self.band.set_xy(np.column_stack([rates + rates[::-1], outline]))
         chosen = result.life.days
         self.whisker.set_data([result.per_hour] * 2, [chosen.low, chosen.high])
         self.dot.set_data([result.per_hour], [chosen.mid])

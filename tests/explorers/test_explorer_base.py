@@ -72,7 +72,7 @@ def test_model_works_without_widgets_and_remembers_a_ghost():
 def test_unknown_settings_and_values_name_the_nearest():
     with pytest.raises(ValueError, match="did you mean side"):
         Square(sides=3)
-    with pytest.raises(ValueError, match="did you mean mm or cm|did you mean cm or mm"):
+    with pytest.raises(ValueError, match="unit cannot be 'm'; did you mean"):
         Square(unit="m")
     square = Square()
     with pytest.raises(ValueError, match="side cannot be 5; known: 1, 2, 3, 4"):

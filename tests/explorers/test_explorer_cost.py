@@ -12,7 +12,7 @@ from labkit.explorers.cost import KINDS, MOTION, TASKS, stacks
 from labkit.explorers.view import View
 from labkit.models.networks import DSCNN, HARCNN, conv_bn_relu
 
-FACTS = ("op", "macs", "live_macs", "params", "weight_bytes", "in_shape", "out_shape", "kernel", "stride", "padding", "groups", "bias")
+FACTS = "op macs live_macs params weight_bytes in_shape out_shape kernel stride padding groups bias".split()
 
 
 def same(records, traced):
