@@ -64,6 +64,7 @@ print(f"{workload.macs:,} multiply-accumulates, {workload.params:,} parameters")
 # An exercise is a function with an assignment as its docstring. Replace the `raise` by your code, run the cell, then run the test
 # below it. The test draws what it compares. It is yours to look at: run it as often as you like.
 
+
 # %% cell="ex1-answer" role="answer" exercise="1"
 def softmax(logits):
     """Probabilities from logits: exp(logit), divided by the sum over the classes.
@@ -72,7 +73,7 @@ def softmax(logits):
     returns : array of the same shape; each row is positive and sums to 1
 
     Example: softmax([[0, 0]]) is [[0.5, 0.5]].
-    Hint: exp(1000) overflows. Subtracting the largest logit of a row changes nothing in the result: why?
+    Hint: exp(1000) overflows. Subtracting the largest logit of a row changes no result: why?
     """
     # BEGIN SOLUTION
     logits = np.asarray(logits, dtype=float)
@@ -80,10 +81,20 @@ def softmax(logits):
     return powers / powers.sum(axis=1, keepdims=True)
     # END SOLUTION
 
+
 # %% cell="ex1-test" role="test" exercise="1"
 third = np.log([[1.0, 1.0, 2.0]])
-check.close("1", lambda: softmax([[0, 0, 0], *third]), [[1 / 3] * 3, [0.25, 0.25, 0.5]], title="by hand", hint="sum over each row")
-check.close("1", lambda: softmax([[1000.0, 1000.0]]), [[0.5, 0.5]], title="large logits", hint="subtract the row's largest logit")
+by_hand = [[1 / 3] * 3, [0.25, 0.25, 0.5]]
+check.close(
+    "1", lambda: softmax([[0, 0, 0], *third]), by_hand, title="by hand", hint="sum over each row"
+)
+check.close(
+    "1",
+    lambda: softmax([[1000.0, 1000.0]]),
+    [[0.5, 0.5]],
+    title="large",
+    hint="subtract the row's largest logit",
+)
 
 # %% cell="ex1-check" role="check" exercise="1" points=2 rtol=1e-6
 check.value(softmax(np.random.default_rng(0).normal(0, 3, (5, 7))))
@@ -91,11 +102,13 @@ check.value(softmax(np.random.default_rng(0).normal(0, 3, (5, 7))))
 # %% cell="ex1-check-large" role="check" exercise="1" points=1 rtol=1e-6
 check.value(softmax(np.array([[900.0, 901.0, 0.0], [-900.0, -901.0, -899.0]])))
 
+
 # %% cell="ex1-wrong-all" role="wrong" exercise="1"
 # why: divides by the sum over everything
 def softmax(logits):
     powers = np.exp(np.asarray(logits, dtype=float) - np.max(logits))
     return powers / powers.sum()
+
 
 # %% cell="ex1-wrong-overflow" role="wrong" exercise="1"
 # why: overflows for large logits
@@ -103,12 +116,14 @@ def softmax(logits):
     powers = np.exp(np.asarray(logits, dtype=float))
     return powers / powers.sum(axis=1, keepdims=True)
 
+
 # %% cell="ex1-wrong-linear" role="wrong" exercise="1"
 # why: normalises without the exponential
 def softmax(logits):
     logits = np.asarray(logits, dtype=float)
     shifted = logits - logits.min(axis=1, keepdims=True) + 1e-9
     return shifted / shifted.sum(axis=1, keepdims=True)
+
 
 # %% [markdown] cell="story-here"
 # Now the picture. Left: a real window of a person whom the network never met. Middle: your `softmax` of its logits, the true
@@ -123,7 +138,8 @@ with check.needs("1"):
         logits = network(card.prepare(people.x[example : example + 1]))
     opinion = dict(zip(watch.labels, softmax(logits.numpy())[0]))
     truth = watch.labels[people.y[example]]
-    style.show(story.draw(people.x[example], watch.rate_hz, opinion, truth, workload, estimate), "signal, probabilities, energy")
+    picture = story.draw(people.x[example], watch.rate_hz, opinion, truth, workload, estimate)
+    style.show(picture, "signal, probabilities, energy")
 
 # %% [markdown] cell="story-observe"
 # Change `example` and run the cell again until you find a window that the network gets wrong. Nothing in the picture is typed in:
@@ -131,7 +147,9 @@ with check.needs("1"):
 # that is checked against published measurements. That model is off by some percent, so it answers with an interval.
 
 # %% cell="card"
-print(card)
+everyone = next(figure for name, figure in card.figures.items() if name.startswith("every person"))
+print(f"right for {everyone['accuracy']:.0%} of the windows of people left out of training")
+print(f"trained by: {card.command}\n")
 print(estimate)
 
 # %% [markdown] cell="predict-text"
@@ -143,7 +161,10 @@ print(estimate)
 coin_cell = Prediction(
     "00-coin-cell",
     "This network once a second, asleep in between: how many days on a coin cell?",
-    low=1, high=3000, log=True, unit="days",
+    low=1,
+    high=3000,
+    log=True,
+    unit="days",
 )
 coin_cell
 
@@ -151,6 +172,7 @@ coin_cell
 # ## Exercise 2 · Does it fit?
 # A microcontroller keeps the weights in flash. In training a weight is a 32-bit float; on the chip it is usually an 8-bit
 # integer, later in the course 4 or 2 bits. Each output channel also has a bias, which stays at 32 bits.
+
 
 # %% cell="ex2-answer" role="answer" exercise="2"
 def flash_bytes(weights, biases, bits):
@@ -165,8 +187,15 @@ def flash_bytes(weights, biases, bits):
     return -(-(weights * bits + biases * 32) // 8)
     # END SOLUTION
 
+
 # %% cell="ex2-test" role="test" exercise="2"
-check.close("2", lambda: [flash_bytes(100, 10, b) for b in (32, 8, 4, 2)], [440, 140, 90, 65], title="100 weights and 10 biases")
+four_widths = [440, 140, 90, 65]
+check.close(
+    "2",
+    lambda: [flash_bytes(100, 10, b) for b in (32, 8, 4, 2)],
+    four_widths,
+    title="100 weights, 10 biases",
+)
 check.equal("2", lambda: flash_bytes(3, 0, 2), 1, title="six bits", hint="round up to whole bytes")
 
 # %% cell="ex2-check" role="check" exercise="2" points=2
@@ -175,25 +204,30 @@ check.value([flash_bytes(22016, 588, b) for b in (32, 8, 4, 2, 1)])
 # %% cell="ex2-check-odd" role="check" exercise="2" points=1
 check.value([flash_bytes(n, 1, 3) for n in (1, 2, 3, 8)])
 
+
 # %% cell="ex2-wrong-bias" role="wrong" exercise="2"
 # why: shrinks the biases too
 def flash_bytes(weights, biases, bits):
     return -(-(weights + biases) * bits // 8)
+
 
 # %% cell="ex2-wrong-down" role="wrong" exercise="2"
 # why: rounds down, so that the last bits have no room
 def flash_bytes(weights, biases, bits):
     return (weights * bits + biases * 32) // 8
 
+
 # %% cell="ex2-wrong-bits" role="wrong" exercise="2"
 # why: gives bits, not bytes
 def flash_bytes(weights, biases, bits):
     return weights * bits + biases * 32
 
+
 # %% [markdown] cell="energy-text"
 # ## Exercise 3 · One second in the life of a sensor
 # The chip wakes, answers, and sleeps again. Awake it draws milliwatts, asleep microwatts. What counts for the battery is the
 # average over a second.
+
 
 # %% cell="ex3-answer" role="answer" exercise="3"
 def average_power_uw(energy_uj, per_second, latency_ms, sleep_uw):
@@ -204,39 +238,50 @@ def average_power_uw(energy_uj, per_second, latency_ms, sleep_uw):
     latency_ms : how long one answer takes, in milliseconds; the chip sleeps the rest of the second
     sleep_uw   : power asleep, in microwatts
 
-    Example: average_power_uw(500, 2, 100, 10) is 1008.0: 1000 for two answers, and 10 µW for the 0.8 s asleep.
+    Example: average_power_uw(500, 2, 100, 10) is 1008.0: 1000 for two answers, 8 for 0.8 s asleep.
     """
     # BEGIN SOLUTION
     asleep = 1 - per_second * latency_ms / 1000
     return energy_uj * per_second + sleep_uw * asleep
     # END SOLUTION
 
+
 # %% cell="ex3-test" role="test" exercise="3"
 check.close(
     "3",
-    lambda: [average_power_uw(500, 2, 100, 10), average_power_uw(0, 0, 0, 7), average_power_uw(300, 10, 100, 99)],
+    lambda: [
+        average_power_uw(500, 2, 100, 10),
+        average_power_uw(0, 0, 0, 7),
+        average_power_uw(300, 10, 100, 99),
+    ],
     [1008, 7, 3000],
     title="twice a second · always asleep · never asleep",
     hint="how much of the second is left for sleeping?",
 )
 
 # %% cell="ex3-check" role="check" exercise="3" points=2 rtol=1e-6
-check.value([average_power_uw(e, n, ms, 4.5) for e in (20, 700) for n in (0.2, 1, 8) for ms in (3, 90)])
+check.value(
+    [average_power_uw(e, n, ms, 4.5) for e in (20, 700) for n in (0.2, 1, 8) for ms in (3, 90)]
+)
+
 
 # %% cell="ex3-wrong-sleep" role="wrong" exercise="3"
 # why: sleeps through the whole second, also while it works
 def average_power_uw(energy_uj, per_second, latency_ms, sleep_uw):
     return energy_uj * per_second + sleep_uw
 
+
 # %% cell="ex3-wrong-units" role="wrong" exercise="3"
 # why: takes milliseconds for seconds
 def average_power_uw(energy_uj, per_second, latency_ms, sleep_uw):
     return energy_uj * per_second + sleep_uw * (1 - per_second * latency_ms)
 
+
 # %% cell="ex3-wrong-once" role="wrong" exercise="3"
 # why: pays for one answer, however many there are
 def average_power_uw(energy_uj, per_second, latency_ms, sleep_uw):
     return energy_uj + sleep_uw * (1 - per_second * latency_ms / 1000)
+
 
 # %% cell="reveal"
 with check.needs("3"):
@@ -247,8 +292,9 @@ with check.needs("3"):
 # That is the network alone. The sensor and the radio have not been asked yet; lab 03 sends them the bill too.
 #
 # ## Move something
-# This is an explorer. Every number comes from the same code you just used. Drag the width down: which falls faster, energy or
-# flash? Pick another board. Grey is where you were before; red means it does not fit.
+# This is an explorer. Every number comes from the same code you just used. First a question: make the network half as wide; which
+# falls faster, energy or flash? Then drag. It starts with the keyword network of lab 01; choose the task *motion* for the one above.
+# Grey is where you were before; red means that it does not fit.
 
 # %% cell="explorer"
 explorers.CostExplorer()
@@ -260,7 +306,12 @@ explorers.CostExplorer()
 # half right keeps its points: every exercise counts alone.
 
 # %% cell="reflect"
-ledger.record("00", device=estimate.device, latency_ms=estimate.latency_ms.mid, energy_uj=estimate.energy_uj.mid)
+ledger.record(
+    "00",
+    device=estimate.device,
+    latency_ms=estimate.latency_ms.mid,
+    energy_uj=estimate.energy_uj.mid,
+)
 ledger.read("00")
 
 # %% [markdown] cell="reflect-text"

@@ -34,7 +34,11 @@ style.use()
 
 # %% cell="predict-depthwise-card"
 depthwise_share = Prediction(
-    "03-depthwise", "DS-CNN on a Cortex-M4: what share of the time goes into the depthwise layers?", low=0, high=100, unit="%"
+    "03-depthwise",
+    "DS-CNN on a Cortex-M4: what share of the time goes into the depthwise layers?",
+    low=0,
+    high=100,
+    unit="%",
 )
 depthwise_share
 
@@ -43,6 +47,7 @@ depthwise_share
 # Slide a kernel of 3 over a signal with 2 channels, and let 3 filters listen. Each filter computes a dot product of 2 × 3 numbers
 # at each of 4 places. Count with a pencil: 3 filters × 4 places × 6 products = 72 MACs. Now write the rule down, so that it also
 # holds for pictures (two sizes instead of one) and for groups, where a filter hears only its own share of the channels.
+
 
 # %% cell="ex1-answer" role="answer" exercise="1"
 def conv_macs(channels_in, out_shape, kernel, groups=1):
@@ -54,12 +59,13 @@ def conv_macs(channels_in, out_shape, kernel, groups=1):
     groups      : each filter reads channels_in / groups channels; depthwise: groups = channels_in
 
     Example: conv_macs(2, (3, 4), (3,)) is 72.
-    Hint: one output number is one dot product. How long is it, and how many outputs are there? np.prod helps.
+    Hint: one output number is one dot product. How long is it? How many outputs? np.prod helps.
     """
     # BEGIN SOLUTION
     dot_product = channels_in // groups * np.prod(kernel)
     return int(dot_product * np.prod(out_shape))
     # END SOLUTION
+
 
 # %% cell="ex1-test" role="test" exercise="1"
 by_hand = [72, 72 * 4, 24, 2 * 3 * 3 * 5 * 5]
@@ -76,25 +82,35 @@ check.close(
 )
 
 # %% cell="ex1-check-network" role="check" exercise="1" points=2
-check.value([conv_macs(1, (64, 25, 5), (10, 4)), conv_macs(64, (64, 25, 5), (3, 3), groups=64), conv_macs(64, (64, 25, 5), (1, 1))])
+check.value(
+    [
+        conv_macs(1, (64, 25, 5), (10, 4)),
+        conv_macs(64, (64, 25, 5), (3, 3), groups=64),
+        conv_macs(64, (64, 25, 5), (1, 1)),
+    ]
+)
 
 # %% cell="ex1-check-groups" role="check" exercise="1" points=1
 check.value([conv_macs(24, (48, 31), (9,), groups=g) for g in (1, 2, 3, 8, 24)])
+
 
 # %% cell="ex1-wrong-groups" role="wrong" exercise="1"
 # why: forgets the groups
 def conv_macs(channels_in, out_shape, kernel, groups=1):
     return int(channels_in * np.prod(kernel) * np.prod(out_shape))
 
+
 # %% cell="ex1-wrong-square" role="wrong" exercise="1"
 # why: takes every kernel for a square one
 def conv_macs(channels_in, out_shape, kernel, groups=1):
     return int(channels_in // groups * kernel[0] ** len(kernel) * np.prod(out_shape))
 
+
 # %% cell="ex1-wrong-places" role="wrong" exercise="1"
 # why: counts the places but not the filters
 def conv_macs(channels_in, out_shape, kernel, groups=1):
     return int(channels_in // groups * np.prod(kernel) * np.prod(out_shape[1:]))
+
 
 # %% [markdown] cell="trace-text"
 # `labkit.trace` does the same counting on a real network. It runs the module once, watches every operation, and writes a record
@@ -103,7 +119,9 @@ def conv_macs(channels_in, out_shape, kernel, groups=1):
 # %% cell="trace"
 model, example = models.build("ds-cnn")
 ds_cnn = labkit.trace(model, example, name="DS-CNN")
-print(f"{ds_cnn.macs:,} MACs   {ds_cnn.params:,} parameters   {ds_cnn.weight_bytes:,} bytes of int8 weights and int32 biases")
+print(
+    f"{ds_cnn.macs:,} MACs   {ds_cnn.params:,} parameters   {ds_cnn.weight_bytes:,} bytes of int8 weights and int32 biases"
+)
 
 # %% cell="trace-figure"
 names = [f"{layer.op} {i}" for i, layer in enumerate(ds_cnn.layers)]
@@ -123,20 +141,22 @@ left.invert_yaxis()
 # Weights sit in flash. Activations need RAM, but not all at once: a tensor can be thrown away after its last reader. What counts
 # is the worst step. While a layer runs, its inputs, its output, and everything somebody still needs later are alive together.
 
+
 # %% cell="ex2-answer" role="answer" exercise="2"
 def peak_bytes(sizes, last_read):
     """The most bytes alive at once while a network runs.
 
-    sizes     : sizes[i] is the number of bytes of tensor i. Tensor 0 is the input; step i (from 1) writes tensor i
-    last_read : last_read[i] is the last step that reads tensor i (the output is read by nobody: its own step)
+    sizes     : bytes of each tensor. Tensor 0 is the input; step i (from 1) writes tensor i
+    last_read : the last step that reads each tensor (nobody reads the output: its own step)
 
-    Example: peak_bytes([40, 80, 10], [1, 2, 2]) is 120: in step 1 the input (40) and tensor 1 (80) are alive.
+    Example: peak_bytes([40, 80, 10], [1, 2, 2]) is 120: in step 1, the input and tensor 1.
     Hint: tensor i is alive in the steps from i (the input: from step 1) to last_read[i].
     """
     # BEGIN SOLUTION
     steps = range(1, len(sizes))
     return max(sum(s for i, s in enumerate(sizes) if i <= step <= last_read[i]) for step in steps)
     # END SOLUTION
+
 
 # %% cell="ex2-test" role="test" exercise="2"
 shortcut = ([40, 40, 80, 40, 40], [4, 2, 3, 4, 4])  # step 4 adds the input to tensor 3
@@ -148,32 +168,40 @@ check.close(
 )
 
 # %% cell="ex2-check-chain" role="check" exercise="2" points=1
-check.value([peak_bytes([490, 8000, 8000, 8000, 64, 12], [1, 2, 3, 4, 5, 5]), peak_bytes([7, 3], [1, 1])])
+check.value(
+    [peak_bytes([490, 8000, 8000, 8000, 64, 12], [1, 2, 3, 4, 5, 5]), peak_bytes([7, 3], [1, 1])]
+)
 
 # %% cell="ex2-check-shortcut" role="check" exercise="2" points=2
 check.value(peak_bytes([3072, 16384, 16384, 16384, 16384, 8192], [1, 4, 3, 4, 5, 5]))
+
 
 # %% cell="ex2-wrong-largest" role="wrong" exercise="2"
 # why: the largest tensor, although an output cannot overwrite its own input
 def peak_bytes(sizes, last_read):
     return max(sizes)
 
+
 # %% cell="ex2-wrong-pairs" role="wrong" exercise="2"
 # why: input and output only, and forgets what a shortcut keeps alive
 def peak_bytes(sizes, last_read):
     return max(a + b for a, b in zip(sizes, sizes[1:]))
+
 
 # %% cell="ex2-wrong-sum" role="wrong" exercise="2"
 # why: never frees anything
 def peak_bytes(sizes, last_read):
     return sum(sizes)
 
+
 # %% cell="memory-figure"
 fig, ax = plt.subplots(figsize=(9, 2.4))
 for name, color in (("resnet8", style.OTHER), ("ds-cnn", style.OURS)):
     workload = labkit.trace(*models.build(name))
     peak = workload.peak_activation_bytes / 1024
-    ax.stairs(workload.memory_profile / 1024, label=f"{name}: peak {peak:.1f} KiB", color=color, lw=2)
+    ax.stairs(
+        workload.memory_profile / 1024, label=f"{name}: peak {peak:.1f} KiB", color=color, lw=2
+    )
 ax.set(xlabel="step", ylabel="KiB alive", title="activation memory while a network runs")
 ax.legend()
 
@@ -186,6 +214,7 @@ ax.legend()
 # A core can be slow because it multiplies slowly or because it waits for bytes. The *intensity* of a layer is its MACs per byte
 # moved. Low intensity: the memory decides. High intensity: the multiplier decides. The roofline is the lower of the two
 # (Williams et al., CACM 2009).
+
 
 # %% cell="ex3-answer" role="answer" exercise="3"
 def roofline(intensity, peak, bandwidth):
@@ -201,22 +230,28 @@ def roofline(intensity, peak, bandwidth):
     return np.minimum(peak, np.asarray(intensity) * bandwidth)
     # END SOLUTION
 
+
 # %% cell="ex3-test" role="test" exercise="3"
 five = np.array([0.1, 0.25, 0.5, 1, 10])
-check.close("3", lambda: roofline(five, peak=2, bandwidth=4), [0.4, 1, 2, 2, 2], title="five intensities")
+check.close(
+    "3", lambda: roofline(five, peak=2, bandwidth=4), [0.4, 1, 2, 2, 2], title="five intensities"
+)
 
 # %% cell="ex3-check" role="check" exercise="3" points=2 rtol=1e-6
 check.value(roofline(np.geomspace(0.01, 100, 9), peak=1.5, bandwidth=0.7))
+
 
 # %% cell="ex3-wrong-max" role="wrong" exercise="3"
 # why: takes the higher of the two roofs
 def roofline(intensity, peak, bandwidth):
     return np.maximum(peak, np.asarray(intensity) * bandwidth)
 
+
 # %% cell="ex3-wrong-divide" role="wrong" exercise="3"
 # why: divides by the bandwidth, so that faster memory makes a layer slower
 def roofline(intensity, peak, bandwidth):
     return np.minimum(peak, np.asarray(intensity) / bandwidth)
+
 
 # %% [markdown] cell="roofline-network-text"
 # Now the layers of DS-CNN under the roof of a Cortex-M4: its SMLAD instruction does two MACs in a cycle and its bus loads four
@@ -234,11 +269,25 @@ moved = np.array([np.prod(x.in_shape) + x.weight_bytes + x.out_bytes for x in ds
 with check.needs("3"):
     fig, ax = plt.subplots()
     intensity = np.geomspace(0.2, 50, 100)
-    ax.loglog(intensity, roofline(intensity, peak=2, bandwidth=4), color=style.MEASURED, label="roof of a Cortex-M4")
-    for op, color, marker in (("conv", style.OURS, "o"), ("depthwise", style.OTHER, "s"), ("linear", style.WRONG, "^")):
+    ax.loglog(
+        intensity,
+        roofline(intensity, peak=2, bandwidth=4),
+        color=style.MEASURED,
+        label="roof of a Cortex-M4",
+    )
+    for op, color, marker in (
+        ("conv", style.OURS, "o"),
+        ("depthwise", style.OTHER, "s"),
+        ("linear", style.WRONG, "^"),
+    ):
         pick = np.array([layer.op == op for layer in ds_cnn.layers])
         ax.loglog((macs / moved)[pick], (macs / cycles)[pick], marker, color=color, label=op)
-    ax.set(xlabel="MACs per byte moved", ylabel="MACs per cycle", ylim=(0.1, 3), title="DS-CNN under the roof")
+    ax.set(
+        xlabel="MACs per byte moved",
+        ylabel="MACs per cycle",
+        ylim=(0.1, 3),
+        title="DS-CNN under the roof",
+    )
     ax.legend(loc="lower left")
 
 # %% [markdown] cell="roofline-observe"
@@ -256,6 +305,7 @@ depthwise_share.reveal(100 * depthwise / cost.latency_ms.mid)
 # word detector, an anomaly detector. If MACs were time, cycles per MAC would be the same for all four. First you need an honest
 # yardstick for "how far off".
 
+
 # %% cell="ex4-answer" role="answer" exercise="4"
 def mape(predicted, measured):
     """Mean absolute percentage error, in percent of what was measured.
@@ -268,6 +318,7 @@ def mape(predicted, measured):
     predicted, measured = np.asarray(predicted), np.asarray(measured)
     return 100 * np.mean(np.abs(predicted - measured) / measured)
     # END SOLUTION
+
 
 # %% cell="ex4-test" role="test" exercise="4"
 check.close(
@@ -282,10 +333,12 @@ rng = np.random.default_rng(3)
 truth = rng.uniform(1, 100, 40)
 check.value([mape(truth * rng.uniform(0.7, 1.4, 40), truth), mape(truth + 5, truth)])
 
+
 # %% cell="ex4-wrong-signed" role="wrong" exercise="4"
 # why: no absolute value, so that errors cancel
 def mape(predicted, measured):
     return 100 * np.mean((np.asarray(predicted) - measured) / measured)
+
 
 # %% cell="ex4-wrong-base" role="wrong" exercise="4"
 # why: percent of the prediction instead of the measurement
@@ -293,11 +346,13 @@ def mape(predicted, measured):
     predicted, measured = np.asarray(predicted), np.asarray(measured)
     return 100 * np.mean(np.abs(predicted - measured) / predicted)
 
+
 # %% cell="ex4-wrong-total" role="wrong" exercise="4"
 # why: error of the sum, so that large networks drown small ones
 def mape(predicted, measured):
     predicted, measured = np.asarray(predicted), np.asarray(measured)
     return 100 * np.abs(predicted - measured).sum() / measured.sum()
+
 
 # %% [markdown] cell="heldout-text"
 # Now the test. For every published Cortex-M4 system: hide one of its four networks, learn from the other three and from other
@@ -313,7 +368,11 @@ fig, ax = plt.subplots(figsize=(5, 4))
 ax.loglog([3, 1000], [3, 1000], color=style.GHOST, lw=1)
 ax.loglog(measured, macs_only, "s", color=style.OTHER, mfc="none", label="MACs alone")
 ax.loglog(measured, ours, "o", color=style.OURS, label="three terms")
-ax.set(xlabel="measured (ms)", ylabel="predicted without having seen it (ms)", title=f"{len(cases)} measurements on Cortex-M4")
+ax.set(
+    xlabel="measured (ms)",
+    ylabel="predicted without having seen it (ms)",
+    title=f"{len(cases)} measurements on Cortex-M4",
+)
 ax.legend()
 
 # %% cell="heldout-mape"
@@ -340,19 +399,35 @@ explorers.CostExplorer()
 
 # %% cell="predict-accelerator-card"
 accelerator_gain = Prediction(
-    "03-accelerator", "TC-ResNet8: how many times less energy on the MAX78000 than on the Cortex-M4?", low=1, high=1000, log=True
+    "03-accelerator",
+    "TC-ResNet8: how many times less energy on the MAX78000 than on the Cortex-M4?",
+    low=1,
+    high=1000,
+    log=True,
 )
 accelerator_gain
 
 # %% cell="accelerator-figure"
-networks = [labkit.trace(*models.build(name), name=name) for name in ("ds-cnn", "tc-resnet8", "har-cnn")]
+networks = [
+    labkit.trace(*models.build(name), name=name) for name in ("ds-cnn", "tc-resnet8", "har-cnn")
+]
 chips = {"Cortex-M4": board, "MAX78000": labkit.device("max78000")}
 fig, axes = plt.subplots(1, 2, figsize=(9, 2.8))
 for shift, (chip, device), color in zip((-0.12, 0.12), chips.items(), (style.OURS, style.OTHER)):
     estimates = [device.estimate(network) for network in networks]
     for ax, quantity in zip(axes, ("latency_ms", "energy_uj")):
-        low, mid, high = np.array([(x.low, x.mid, x.high) for x in (getattr(e, quantity) for e in estimates)]).T
-        ax.errorbar(mid, np.arange(3) + shift, xerr=[mid - low, high - mid], fmt="o", color=color, label=chip, capsize=3)
+        low, mid, high = np.array(
+            [(x.low, x.mid, x.high) for x in (getattr(e, quantity) for e in estimates)]
+        ).T
+        ax.errorbar(
+            mid,
+            np.arange(3) + shift,
+            xerr=[mid - low, high - mid],
+            fmt="o",
+            color=color,
+            label=chip,
+            capsize=3,
+        )
         ax.set(xscale="log", yticks=range(3), yticklabels=[n.name for n in networks])
 axes[0].set_xlabel("latency (ms)")
 axes[1].set_xlabel("energy of one inference (µJ)")
@@ -375,6 +450,7 @@ print(chips["MAX78000"].estimate(networks[0]))
 # A device that listens all day mostly waits. Its average power is what it draws asleep, plus what the sensor draws, plus the
 # energy of one decision times decisions per second. Divide the energy of the battery by that.
 
+
 # %% cell="ex5-answer" role="answer" exercise="5"
 def battery_days(energy_uj, per_hour, idle_uw, capacity_mah, volts):
     """Days until a battery is empty.
@@ -394,31 +470,47 @@ def battery_days(energy_uj, per_hour, idle_uw, capacity_mah, volts):
     return battery_uwh / average_uw / 24
     # END SOLUTION
 
+
 # %% cell="ex5-test" role="test" exercise="5"
 check.close(
     "5",
-    lambda: [battery_days(3600, 3600, 0, 100, 3), battery_days(0, 0, 100, 225, 3), battery_days(250, 3600, 50, 225, 3)],
+    lambda: [
+        battery_days(3600, 3600, 0, 100, 3),
+        battery_days(0, 0, 100, 225, 3),
+        battery_days(250, 3600, 50, 225, 3),
+    ],
     [300 / 3.6 / 24, 675 / 0.1 / 24, 675 / 0.3 / 24],
     title="only decisions · only idle · both",
 )
 
 # %% cell="ex5-check" role="check" exercise="5" points=2 rtol=1e-6
-check.value([battery_days(e, n, idle, 225, 3.0) for e in (50, 900) for n in (60, 3600, 36000) for idle in (5, 700)])
+check.value(
+    [
+        battery_days(e, n, idle, 225, 3.0)
+        for e in (50, 900)
+        for n in (60, 3600, 36000)
+        for idle in (5, 700)
+    ]
+)
+
 
 # %% cell="ex5-wrong-seconds" role="wrong" exercise="5"
 # why: takes decisions per hour for decisions per second
 def battery_days(energy_uj, per_hour, idle_uw, capacity_mah, volts):
     return capacity_mah * volts * 1000 / (idle_uw + energy_uj * per_hour) / 24
 
+
 # %% cell="ex5-wrong-volts" role="wrong" exercise="5"
 # why: milliampere-hours are charge, not energy
 def battery_days(energy_uj, per_hour, idle_uw, capacity_mah, volts):
     return capacity_mah * 1000 / (idle_uw + energy_uj * per_hour / 3600) / 24
 
+
 # %% cell="ex5-wrong-idle" role="wrong" exercise="5"
 # why: forgets that sleep and the sensor draw power too
 def battery_days(energy_uj, per_hour, idle_uw, capacity_mah, volts):
     return capacity_mah * volts * 1000 / (energy_uj * per_hour / 3600) / 24
+
 
 # %% [markdown] cell="battery-explorer-text"
 # Questions first. (a) At one decision a second, what empties the coin cell: the network, the features, or the microphone?
@@ -436,7 +528,9 @@ explorers.BatteryExplorer()
 real = models.card("ds-cnn-mini").figures["unseen real voices"]
 ours = {network.name: chips["MAX78000"].estimate(network) for network in networks[:2]}
 print(f"{'':26}the paper   here")
-print(f"{'accuracy, 12 classes':26}96.3 %      {real['accuracy']:.1%} (DS-CNN, {real['n']} clips of unseen people)")
+print(
+    f"{'accuracy, 12 classes':26}96.3 %      {real['accuracy']:.1%} (DS-CNN, {real['n']} clips of unseen people)"
+)
 for name, estimate in ours.items():
     print(f"{'energy, one inference':26}251 µJ      {estimate.energy_uj} µJ ({name}, estimated)")
 
@@ -453,5 +547,7 @@ for name, estimate in ours.items():
 # %% cell="reflect"
 choice = {"network": "tc-resnet8", "device": "max78000"}
 price = labkit.device(choice["device"]).estimate(labkit.trace(*models.build(choice["network"])))
-ledger.record("03", **choice, latency_ms=price.latency_ms.mid, energy_uj=price.energy_uj.mid, fits=price.fits)
+ledger.record(
+    "03", **choice, latency_ms=price.latency_ms.mid, energy_uj=price.energy_uj.mid, fits=price.fits
+)
 ledger.read("03")
