@@ -132,7 +132,7 @@ ax.legend()
 
 # %% [markdown] cell="mel-text"
 # ## Exercise 2 · Mel bands
-# The ear hears 100 and 200 Hz as far apart as 2,000 and 2,400. The *mel* scale puts equal hearing at equal distance. We add up
+# To the ear, 100 and 200 Hz are as far apart as 2,000 and 2,340. The *mel* scale puts equal hearing at equal distance. We add up
 # the spectrum under triangles whose corners are equally far apart in mel: narrow ones for low frequencies, wide ones for high.
 # `hz_to_mel` and `mel_to_hz` are given.
 
@@ -307,8 +307,8 @@ with check.needs("1", "2", "3"):
 # %% [markdown] cell="network-text"
 # ## From picture to word
 # The 49 × 10 picture goes through DS-CNN (Zhang et al., 2017): one ordinary convolution, then four *depthwise-separable* ones. A
-# separable convolution first filters every channel by itself (depthwise, 3 × 3), then mixes channels at each place (pointwise, 1
-# × 1). It replaces one convolution that does both at once.
+# separable convolution first filters every channel by itself (depthwise, 3 × 3), then mixes channels at each place (pointwise,
+# 1 × 1). It replaces one convolution that does both at once.
 
 # %% cell="predict-macs"
 saving = Prediction(
@@ -521,13 +521,14 @@ else:
 
 # %% [markdown] cell="paper-text"
 # ## The paper says / measured here
-# | | accuracy | data | network |
+# | | accuracy | trained on | network |
 # |---|---|---|---|
-# | Zhang et al. 2017, DS-CNN-S | 94.4 % | Speech Commands v0.01, all of it | about this size |
-# | MLPerf Tiny v0.7, int8 on boards | 90.1–91.1 % | 1,000 clips of v0.02, trained on all of it | this one, 2,656,768 MACs |
-# | measured here | see the cell above | 3,035 training clips of v0.02, speakers apart | this one |
+# | Zhang et al. 2017, arXiv:1711.07128, abstract | 95.4 % | Speech Commands v0.01 | their largest DS-CNN |
+# | Arm ML-zoo, "DS-CNN Small INT8" | 93.35 % | Speech Commands, all of it | 8-bit, about this size |
+# | MLPerf Tiny v0.7, closed division | 90.1–91.1 % | Speech Commands v0.02, all of it | 8-bit, on the board |
+# | measured here | the cell above | 3,035 clips of v0.02 | this one |
 #
-# The rows differ in data by a factor of ten: read them as a range, not as a race.
+# Ten times less data, and speakers kept apart: read the rows as a range, not as a race.
 
 # %% [markdown] cell="reflect-text"
 # ## Reflect

@@ -50,7 +50,7 @@ class ModelCard:
     layout: str = "as is"
     options: dict = field(default_factory=dict)  # of the network's constructor
     figures: dict[str, dict] = field(default_factory=dict)  # what was tested -> accuracy, balanced_accuracy, low, high, n
-    training_seconds: float = 0.0
+    training_seconds: float = 0.0  # processor time on one thread
     notes: tuple[str, ...] = ()
 
     def __post_init__(self):
