@@ -25,7 +25,7 @@ def nbval(folder, *plugins):
     """Outcome of each cell, ``{(notebook, cell): outcome}``, and the whole text."""
     code = "import sys; sys.modules['rfc3987_syntax'] = None; import pytest; pytest.main(sys.argv[1:])"  # saves its 3 s import
     command = [sys.executable, "-c", code, *(f"-p{plugin}" for plugin in ("nbval.plugin", *plugins, "no:cacheprovider"))]
-    command += ["--nbval", "-rA", "--tb=short", "--color=no", "-c", os.devnull, f"--rootdir={folder}", str(folder)]
+    command += ["--nbval", "--doctest-modules", "-rA", "--tb=short", "--color=no", "-c", os.devnull, f"--rootdir={folder}", str(folder)]
     env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     text = subprocess.run(command, capture_output=True, text=True, env=env, timeout=300, check=False).stdout
     line = r"^(PASSED|FAILED|ERROR|XFAIL|XPASS) \S*?(\w+)\.ipynb::(?:\d+:)?([\w -]+?)(?: - .*)?$"
@@ -72,7 +72,9 @@ def wrong_answer(built):
 @pytest.fixture(scope="module")
 def judged(built, tmp_path_factory):
     """One run of pytest over variants of the toy lab."""
-    folder = tmp_path_factory.mktemp("judged")
+    folder = tmp_path_factory.mktemp("judged") / "solutions"
+    folder.mkdir()
+    (folder / "98_source.py").write_text("raise RuntimeError('a source was imported')", encoding="utf-8")
     variants = {
         "solved": cells_of(built)[0],
         "blank": cells_of(built, "notebooks")[0],
