@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from labkit.course import source
+from labkit.course import atomic, source
 from labkit.course.compare import MIME, bundle, payloads
 from labkit.course.source import Cell, Lab, LabError
 from labkit.naming import did_you_mean
@@ -176,8 +176,8 @@ def _build_one(root: Path, name: str) -> None:
     solution, student = root / "solutions" / f"{name}.ipynb", root / "notebooks" / f"{name}.ipynb"
     text = render(lab, execute(lab, root / "solutions"))
     _keep_work(student)
-    _write(solution, text)
-    _write(student, render(lab, student=True))
+    atomic.write(solution, text)
+    atomic.write(student, render(lab, student=True))
 
 
 def _node(cell: Cell, values: list[dict], student: bool) -> dict:
@@ -237,10 +237,3 @@ def _keep_work(path: Path) -> None:
     kept = path.with_name(f"{path.stem}.mine{number or ''}.ipynb")
     shutil.copy2(path, kept)
     print(f"{path.name} has been worked in; that version is kept as {kept.name}")
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes all or nothing."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)

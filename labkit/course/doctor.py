@@ -146,7 +146,8 @@ def cache() -> str:
     free = shutil.disk_usage(folder).free / 1e9
     if free < FREE_GB:
         raise Wrong(f"{free:.1f} GB free for {folder}, {FREE_GB} are wanted; make room, or set LABKIT_DATA to another disk")
-    return f"{folder}, {free:.0f} GB free"
+    sets = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    return f"{folder}, {free:.0f} GB free; holds {', '.join(sets) or 'nothing yet'}"
 
 
 def motion() -> str:
@@ -157,9 +158,13 @@ def motion() -> str:
 
 def speech() -> str:
     """Synthetic keywords are generated once, by espeak-ng."""
+    from labkit.data import synthesis
+
+    spoken = synthesis.CHUNK * len(list(synthesis.chunk_file(0).parent.glob("speakers_*.npz")))
     if importlib.util.find_spec("espeakng_loader") is None:
-        raise Note("espeak-ng is not there, so no synthetic keywords can be made; run: pip install -e '.[synthetic]'")
-    return "espeak-ng is there; synthetic keywords are made when first used"
+        cure = f"{sys.executable} -m pip install espeakng-loader"
+        raise Note(f"{spoken} synthetic speakers, and no espeak-ng to make more; run: {cure}")
+    return f"{spoken} synthetic speakers so far; espeak-ng makes more when they are asked for"
 
 
 def weights() -> str:

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from labkit.course import atomic
 
 PARTS = ("labs", "predictions")
 
@@ -58,9 +59,7 @@ def _enter(part: str, key: str, entry: dict) -> None:
     target = path()
     with _sentence("write"):  # all or nothing: a second notebook may be reading
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, suffix=".part", delete=False) as part_file:
-            part_file.write(text)
-        os.replace(part_file.name, target)
+        atomic.write(target, text)
 
 
 def _load() -> dict:

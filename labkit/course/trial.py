@@ -102,13 +102,13 @@ class Trial:
 
 @contextlib.contextmanager
 def _headless():
-    """No windows, and no figure kept."""
+    """No windows, no figure kept, and this process's figure style as it was."""
     import matplotlib.pyplot as plt
 
     backend = plt.get_backend()
     plt.switch_backend("agg")
     try:
-        with mock.patch.object(plt, "show", lambda *args, **options: plt.close("all")):
+        with plt.rc_context(), mock.patch.object(plt, "show", lambda *args, **options: plt.close("all")):
             yield
     finally:
         plt.close("all")

@@ -58,7 +58,7 @@ def test_a_kernel_of_another_python_is_found(monkeypatch):
 
 def test_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "data"))
-    assert str(tmp_path / "data") in doctor.cache()
+    assert doctor.cache().startswith(str(tmp_path / "data")) and doctor.cache().endswith("holds nothing yet")
     monkeypatch.setattr(doctor, "FREE_GB", 1e9)
     with pytest.raises(doctor.Wrong, match="make room, or set LABKIT_DATA"):
         doctor.cache()
@@ -69,9 +69,15 @@ def test_cache(monkeypatch, tmp_path):
     assert "LABKIT_DATA" in str(error.value)
 
 
-def test_without_espeak_it_is_a_note(monkeypatch):
+def test_speech_counts_what_is_there(monkeypatch, tmp_path):
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    folder = doctor.importlib.import_module("labkit.data.synthesis").chunk_file(0).parent
+    folder.mkdir()
+    for chunk in range(3):
+        (folder / f"speakers_{chunk:04d}.npz").touch()
+    assert doctor.speech().startswith("24 synthetic speakers")
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(doctor.Note, match="synthetic"):
+    with pytest.raises(doctor.Note, match="24 synthetic speakers, and no espeak-ng to make more; run: "):
         doctor.speech()
 
 

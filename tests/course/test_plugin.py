@@ -25,7 +25,8 @@ def nbval(folder, *plugins):
     """Outcome of each cell, ``{(notebook, cell): outcome}``, and the whole text."""
     code = "import sys; sys.modules['rfc3987_syntax'] = None; import pytest; pytest.main(sys.argv[1:])"  # saves its 3 s import
     command = [sys.executable, "-c", code, *(f"-p{plugin}" for plugin in ("nbval.plugin", *plugins, "no:cacheprovider"))]
-    command += ["--nbval", "--doctest-modules", "-rA", "--tb=short", "--color=no", "-c", os.devnull, f"--rootdir={folder}", str(folder)]
+    command += ["--nbval", "--doctest-modules", "-rA", "--tb=short", "--color=no"]
+    command += ["-c", os.devnull, f"--rootdir={folder}", str(folder)]
     env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     text = subprocess.run(command, capture_output=True, text=True, env=env, timeout=300, check=False).stdout
     line = r"^(PASSED|FAILED|ERROR|XFAIL|XPASS) \S*?(\w+)\.ipynb::(?:\d+:)?([\w -]+?)(?: - .*)?$"

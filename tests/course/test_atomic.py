@@ -1,0 +1,27 @@
+"""A file is the old one or the new one, never something between."""
+
+import os
+
+import pytest
+
+from labkit.course import atomic
+
+
+def test_written_whole_and_readable_by_others(tmp_path):
+    atomic.write(tmp_path / "a.json", "µ\n")
+    atomic.write(tmp_path / "a.json", "two\n")
+    assert (tmp_path / "a.json").read_bytes() == b"two\n"
+    assert (tmp_path / "a.json").stat().st_mode & 0o444 == 0o444
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    atomic.write(tmp_path / "a.json", "old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        atomic.write(tmp_path / "a.json", "new")
+    assert (tmp_path / "a.json").read_text() == "old" and os.listdir(tmp_path) == ["a.json"]
