@@ -69,7 +69,7 @@ class BatteryExplorer(Explorer):
     network = Setting(KEYWORDS, "task", (KEYWORDS, MOTION), control="menu")
     per_hour = Setting(3600, "decisions", PER_HOUR, show=rhythm)
     sensor = Setting("microphone", "sensor", lambda explorer: load("battery")["sensors"], control="menu")
-    sensor_on = Setting(1.0, "sensor on", (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0), show="{:.0%} of the time".format)
+    sensor_on = Setting(1.0, "sensor on", (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0), show="{:.0%}".format)
     cell = Setting("cr2032", "battery", lambda explorer: battery.batteries(), control="menu")
     device = Setting("nucleo-l4r5zi", "device", lambda explorer: labkit.devices(), control="menu")
 
@@ -104,6 +104,8 @@ class BatteryExplorer(Explorer):
     def rows(self, r: BatteryResult) -> list[tuple[str, str]]:
         return [
             ("battery life", duration(r.life.days.mid)),
+            ("at least", duration(r.life.days.low)),
+            ("at most", duration(r.life.days.high)),
             *((part, quantity(r.power_uw[part] / 1e6, "W")) for part in PARTS),
             ("together", quantity(sum(r.power_uw.values()) / 1e6, "W")),
         ]

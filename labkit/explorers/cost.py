@@ -11,7 +11,7 @@ from labkit.explorers import families
 from labkit.explorers.base import Explorer, Setting
 from labkit.explorers.gauge import BarGauge, PointGauge
 from labkit.explorers.picture import Picture
-from labkit.explorers.units import interval, memory, quantity
+from labkit.explorers.units import memory, quantity, span
 from labkit.workload import Layer, Workload
 
 TASKS = {"keywords (DS-CNN)": (64, 4, 3), "motion (1-D CNN)": (16, 3, 7)}  # the zoo's width, blocks and kernel
@@ -73,10 +73,10 @@ class CostExplorer(Explorer):
     """
 
     task = Setting(KEYWORDS, "task", TASKS, control="menu")
-    width = Setting(64, "width", (8, 16, 24, 32, 48, 64, 96, 128, 192, 256), show="{} channels".format)
-    blocks = Setting(4, "depth", (1, 2, 3, 4, 5, 6, 7, 8), show="{} blocks".format)
+    width = Setting(64, "width", (8, 16, 24, 32, 48, 64, 96, 128, 192, 256))
+    blocks = Setting(4, "depth", (1, 2, 3, 4, 5, 6, 7, 8))
     kernel = Setting(3, "kernel", (3, 5, 7, 9))
-    length = Setting(1.0, "input", (0.5, 1.0, 1.5, 2.0, 3.0, 4.0), show="{:g} × usual".format)
+    length = Setting(1.0, "input", (0.5, 1.0, 1.5, 2.0, 3.0, 4.0), show="{:g} ×".format)
     device = Setting("nucleo-l4r5zi", "device", lambda explorer: labkit.devices(), control="menu")
     stack = Setting(None, "software", lambda explorer: stacks(explorer.device), control="menu")
 
@@ -117,16 +117,15 @@ class CostExplorer(Explorer):
 
     def rows(self, r: CostResult) -> list[tuple[str, str]]:
         estimate = r.estimate
-        latency, energy = (
-            interval(bounds.low * unit, bounds.mid * unit, bounds.high * unit, symbol)
-            for bounds, unit, symbol in ((estimate.latency_ms, 1e-3, "s"), (estimate.energy_uj, 1e-6, "J"))
-        )
+        latency, energy = estimate.latency_ms * 1e-3, estimate.energy_uj * 1e-6
         return [
             ("input", " × ".join(map(str, r.workload.input_shape))),
             ("work", quantity(r.workload.macs, "MAC")),
             ("parameters", f"{r.workload.params:,}"),
-            ("latency", latency),
-            ("energy", energy),
+            ("latency", quantity(latency.mid, "s")),
+            ("80% interval", span(latency.low, latency.high, "s")),
+            ("energy", quantity(energy.mid, "J")),
+            ("80% interval ", span(energy.low, energy.high, "J")),
             ("RAM", memory(estimate.ram_bytes)),
             ("flash", memory(estimate.flash_bytes)),
         ]

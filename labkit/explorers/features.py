@@ -18,7 +18,7 @@ from labkit.data.features import FeatureConfig, log_mel, mfcc
 from labkit.explorers.base import Explorer, Setting, call
 from labkit.explorers.gauge import BarGauge, PointGauge
 from labkit.explorers.picture import Picture
-from labkit.explorers.units import interval, memory, quantity
+from labkit.explorers.units import memory, quantity, span
 from labkit.workload import Workload
 
 STAGES = ("window", "fft", "power", "mel", "log", "dct")
@@ -120,14 +120,16 @@ class FeatureExplorer(Explorer):
 
     def rows(self, r: FeatureResult) -> list[tuple[str, str]]:
         frames, bands = r.features.shape
-        latency, energy = r.estimate.latency_ms, r.estimate.energy_uj
+        latency, energy = r.estimate.latency_ms * 1e-3, r.estimate.energy_uj * 1e-6
         return [
             ("frames × bands", f"{frames} × {bands}"),
             ("FFT", f"{r.config.n_fft} points"),
             ("work per second", quantity(r.workload.macs, "MAC")),
-            ("time per second", interval(latency.low / 1e3, latency.mid / 1e3, latency.high / 1e3, "s")),
-            ("energy per second", quantity(energy.mid / 1e6, "J")),
-            ("RAM", f"{memory(r.ram_bytes)} of {memory(labkit.device(r.estimate.device).ram_bytes)}"),
+            ("time per second", quantity(latency.mid, "s")),
+            ("80% interval", span(latency.low, latency.high, "s")),
+            ("energy per second", quantity(energy.mid, "J")),
+            ("RAM", memory(r.ram_bytes)),
+            ("RAM of the board", memory(labkit.device(r.estimate.device).ram_bytes)),
         ]
 
     def sources(self) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ class Picture:
     """
 
     size = (6.4, 4.2)  # inches
-    alt = ""  # one sentence for those who do not see the picture; the numbers are in the status and in the table
+    alt = ""  # what is shown, in one sentence; the numbers are in the status and in the table
 
     def __init__(self):
         with mpl.rc_context({**style.RC, "axes.grid": False}):

@@ -20,15 +20,14 @@ def quantity(value: float, unit: str) -> str:
     return f"{_three_digits(rounded / 10**exponent)} {PREFIXES[exponent]}{unit}"
 
 
-def interval(low: float, mid: float, high: float, unit: str) -> str:
-    """The middle with its unit, and the bounds in the same unit.
+def span(low: float, high: float, unit: str) -> str:
+    """The ends of an interval in the unit of the upper one.
 
-    >>> interval(0.018, 0.0213, 0.0251, "s")
-    '21.3 ms (18.0 to 25.1)'
+    >>> span(0.018, 0.0251, "s")
+    '18.0 to 25.1 ms'
     """
-    text = quantity(mid, unit)
-    scale = mid / float(text.split()[0]) if mid else 1.0
-    return f"{text} ({_three_digits(low / scale)} to {_three_digits(high / scale)})"
+    number, unit = quantity(high, unit).split()
+    return f"{_three_digits(low * float(number) / high) if high else 0} to {number} {unit}"
 
 
 def memory(nbytes: float) -> str:

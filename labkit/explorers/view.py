@@ -25,12 +25,12 @@ class View:
         self.picture = explorer.picture()
         width, height = (round(inches * style.DPI) for inches in self.picture.size)
         self.controls = {name: _control(explorer, name, setting) for name, setting in explorer.settings().items()}
-        self.image = W.Image(format="png", tooltip=self.picture.alt, layout=_fixed(width, height))
+        self.image = W.Image(format="png", layout=_fixed(width, height))
         self.status = W.HTML(layout=_fixed(width, STATUS_PX))
         self.table = W.HTML(layout=W.Layout(width=f"{LEFT_PX}px"))
         left = W.VBox([*self.controls.values(), self.table], layout=W.Layout(width=f"{LEFT_PX + 20}px"))
-        self.sources = W.HTML(layout=W.Layout(width=f"{width}px"))
-        right = W.VBox([self.status, self.image, self.sources], layout=W.Layout(width=f"{width + 10}px"))
+        self.about = W.HTML(layout=W.Layout(width=f"{width}px"))
+        right = W.VBox([self.status, self.image, self.about], layout=W.Layout(width=f"{width + 10}px"))
         self.widget = W.HBox([left, right], layout=W.Layout(flex_flow="row wrap", align_items="flex-start"))
         self.following = False
         self.refresh()
@@ -53,7 +53,7 @@ class View:
         self.image.value = self.picture.png()
         self.status.value = status_html(self.explorer)
         self.table.value = table_html(self.explorer)
-        self.sources.value = sources_html(self.explorer)
+        self.about.value = about_html(self.explorer, self.picture.alt)
 
 
 def _fixed(width: int, height: int) -> W.Layout:
@@ -95,20 +95,19 @@ def table_html(explorer: Explorer) -> str:
     if explorer.result is None:
         return ""
     before = dict(explorer.rows(explorer.ghost)) if explorer.ghost is not None else {}
-    cell = '<td style="text-align:right; padding:1px 4px; white-space:nowrap">'
+    cell = 'style="text-align:right; padding:1px 4px; white-space:nowrap"'
     rows = "".join(
         f'<tr><th scope="row" style="text-align:left; font-weight:normal; padding:1px 4px">{escape(quantity)}</th>'
-        f"{cell}{escape(value)}</td>{cell}{escape(before.get(quantity, ''))}</td></tr>"
+        f"<td {cell}>{escape(value)}</td><td {cell}>{escape(before.get(quantity, ''))}</td></tr>"
         for quantity, value in explorer.rows(explorer.result)
     )
-    head = "".join(f'<th scope="col" style="text-align:right; padding:1px 4px">{text}</th>' for text in ("now", "before"))
-    return f'<table style="width:100%; font-size:13px; line-height:1.5"><tr><td></td>{head}</tr>{rows}</table>'
+    head = f'<tr><td style="width:36%"></td><th scope="col" {cell}>now</th><th scope="col" {cell}>before</th></tr>'
+    return f'<table style="width:100%; table-layout:fixed; font-size:13px; line-height:1.5">{head}{rows}</table>'
 
 
-def sources_html(explorer: Explorer) -> str:
-    """Folded until somebody asks."""
-    if explorer.result is None or not explorer.sources():
-        return ""
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in explorer.sources())
+def about_html(explorer: Explorer, alt: str) -> str:
+    """What the picture shows (an Image widget has no alternative text) and where the numbers come from; folded until asked for."""
+    sources = explorer.sources() if explorer.result is not None else ()
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in (alt, *sources))
     css = "font-size:13px; line-height:1.4"
-    return f'<details style="{css}"><summary>Where these numbers come from</summary><ul>{items}</ul></details>'
+    return f'<details style="{css}"><summary>What is shown, and where the numbers come from</summary><ul>{items}</ul></details>'

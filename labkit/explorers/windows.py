@@ -96,8 +96,8 @@ class WindowExplorer(Explorer):
     """
 
     recording = Setting(None, "recording", lambda explorer: explorer.recordings, control="menu")
-    window = Setting(128, "window", WINDOWS, show=lambda window: f"{window / RATE_HZ:.2f} s ({window})")
-    hop = Setting(0.5, "hop", (0.25, 0.5, 1.0), show="{:.0%} of a window".format)
+    window = Setting(128, "window", WINDOWS, show=lambda window: f"{window / RATE_HZ:.2f} s")
+    hop = Setting(0.5, "hop", (0.25, 0.5, 1.0), show="{:.0%}".format)
     channels = Setting("both", "channels", CHANNELS, control="menu")
 
     def __init__(
@@ -139,6 +139,7 @@ class WindowExplorer(Explorer):
         return [
             ("unseen people", percent["accuracy"]),
             ("a random split", percent["leaked"]),
+            ("window × channels", f"{r.window} × {len(r.signal)}"),
             ("windows", str(len(r.starts))),
             ("first answer after", f"{r.window / RATE_HZ:.2f} s"),
             ("an answer every", f"{r.hop / RATE_HZ:.2f} s"),

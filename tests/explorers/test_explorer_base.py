@@ -11,7 +11,7 @@ from PIL import Image
 from labkit.explorers.base import Explorer, Setting, call
 from labkit.explorers.gauge import BarGauge
 from labkit.explorers.picture import Picture, encode_png
-from labkit.explorers.units import interval, memory, quantity
+from labkit.explorers.units import memory, quantity, span
 from labkit.explorers.view import View
 
 
@@ -148,6 +148,6 @@ def test_quantity_reads_back(value):
     assert float(number) * scale == pytest.approx(value, rel=0.006)
 
 
-def test_interval_keeps_one_unit_and_memory_counts_in_1024():
-    assert interval(0.9e-3, 1.1e-3, 12e-3, "J") == "1.10 mJ (0.90 to 12.0)"
+def test_a_span_keeps_one_unit_and_memory_counts_in_1024():
+    assert span(0.9e-4, 12e-3, "J") == "0.09 to 12.0 mJ" and span(0, 0, "J") == "0 to 0 J"
     assert memory(1024 * 1024) == "1.00 MiB" and memory(1023) == "1023 B"

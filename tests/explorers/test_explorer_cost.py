@@ -12,7 +12,9 @@ from labkit.explorers.cost import KINDS, MOTION, TASKS, stacks
 from labkit.explorers.view import View
 from labkit.models.networks import DSCNN, HARCNN, conv_bn_relu
 
-FACTS = "op macs live_macs params weight_bytes in_shape out_shape kernel stride padding groups bias".split()
+FACTS = (
+    "op", "macs", "live_macs", "params", "weight_bytes", "in_shape", "out_shape", "kernel", "stride", "padding", "groups", "bias",
+)  # fmt: skip
 
 
 def same(records, traced):
@@ -93,7 +95,7 @@ def test_every_network_on_the_sliders_gives_numbers_or_a_reason():
         estimate = explorer.result.estimate
         assert 0 < estimate.latency_ms.low <= estimate.latency_ms.mid <= estimate.latency_ms.high
         assert explorer.fits or explorer.status.startswith("Does not fit: ")
-        assert set(explorer.result.shares()) == set(KINDS) and len(explorer.rows(explorer.result)) == 7
+        assert set(explorer.result.shares()) == set(KINDS) and len(dict(explorer.rows(explorer.result))) == 9
 
 
 @pytest.mark.parametrize("device", labkit.devices())
