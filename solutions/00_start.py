@@ -31,8 +31,7 @@ import torch
 
 import labkit
 from labkit import explorers, models
-from labkit.course import check, ledger, style
-from labkit.course.cards import Prediction
+from labkit.course import Prediction, check, ledger, style
 from labkit.data import motion
 
 style.use()

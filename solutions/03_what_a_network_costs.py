@@ -22,8 +22,7 @@ import numpy as np
 
 import labkit
 from labkit import explorers, models
-from labkit.course import check, ledger, style
-from labkit.course.cards import Prediction
+from labkit.course import Prediction, check, ledger, style
 
 style.use()
 
