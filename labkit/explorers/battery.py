@@ -18,7 +18,10 @@ from labkit.hardware import battery
 from labkit.hardware.catalog import load
 
 KEYWORDS, MOTION = "keywords: MFCC, DS-CNN", "motion: 1-D CNN"
-PER_HOUR = (1, 4, 12, 60, 240, 720, 3600, 7200, 18_000, 36_000, 72_000)
+PER_HOUR = {
+    1: "1/h", 4: "4/h", 12: "12/h", 60: "1/min", 240: "4/min", 720: "12/min",
+    3600: "1/s", 7200: "2/s", 18_000: "5/s", 36_000: "10/s", 72_000: "20/s",
+}  # fmt: skip
 PARTS = {"inference": OURS, "features": MORE[0], "sensor": MORE[1], "sleep": MORE[2]}
 
 
@@ -29,18 +32,6 @@ def prices(network: str, device: str) -> tuple[labkit.Estimate, labkit.Estimate 
     if network == MOTION:
         return board.estimate(families.har_cnn()), None
     return board.estimate(families.ds_cnn()), board.estimate(features.workload())
-
-
-def rhythm(per_hour: float) -> str:
-    """A rate as one would say it.
-
-    >>> rhythm(1), rhythm(240), rhythm(3600), rhythm(36_000)
-    ('1 an hour', '4 a minute', '1 a second', '10 a second')
-    """
-    for unit, times in (("second", 3600), ("minute", 60)):
-        if per_hour >= times:
-            return f"{per_hour / times:g} a {unit}"
-    return f"{per_hour:g} an hour"
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +58,7 @@ class BatteryExplorer(Explorer):
     """
 
     network = Setting(KEYWORDS, "task", (KEYWORDS, MOTION), control="menu")
-    per_hour = Setting(3600, "decisions", PER_HOUR, show=rhythm)
+    per_hour = Setting(3600, "decisions", PER_HOUR, show=PER_HOUR.get)
     sensor = Setting("microphone", "sensor", lambda explorer: load("battery")["sensors"], control="menu")
     sensor_on = Setting(1.0, "sensor on", (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0), show="{:.0%}".format)
     cell = Setting("cr2032", "battery", lambda explorer: battery.batteries(), control="menu")
@@ -97,8 +88,8 @@ class BatteryExplorer(Explorer):
         days, shares = self.result.life.days, self.result.shares
         largest = max(shares, key=shares.get)
         return (
-            f"An estimated {duration(days.mid)} ({duration(days.low)} to {duration(days.high)}) on {self.cell}, deciding "
-            f"{rhythm(self.per_hour)}. Most of the energy goes into {largest}: {shares[largest]:.0%}."
+            f"An estimated {duration(days.mid)} ({duration(days.low)} to {duration(days.high)}) on {self.cell} with "
+            f"{PER_HOUR[self.per_hour]} decisions. The largest part of the energy: {largest}, {shares[largest]:.0%}."
         )
 
     def rows(self, r: BatteryResult) -> list[tuple[str, str]]:
@@ -125,7 +116,7 @@ class BatteryPicture(Picture):
 
     def build(self, figure):
         axes = figure.add_axes((0.125, 0.13, 0.49, 0.76), xscale="log", yscale="log", xlim=(0.7, 1e5), ylim=(0.1, 1e5))
-        axes.set_xticks([1, 60, 3600, 36_000], ["1 an\nhour", "1 a\nminute", "1 a\nsecond", "10"])
+        axes.set_xticks([1, 60, 3600, 36_000], ["1 an\nhour", "1 a\nminute", "1 a\nsecond", "10 a\nsecond"])
         days = {0.1: "2.4 h", 1: "1 day", 10: "10 days", 100: "100 days", 365.25: "1 year", 3652.5: "10 years", 36525: "100 years"}
         axes.set_yticks(list(days), days.values())
         axes.minorticks_off()

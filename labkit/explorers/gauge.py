@@ -28,7 +28,7 @@ class Gauge:
         axes.set_title(title, loc="left", fontsize=10, pad=4)
         value = self.build()
         (self.limit,) = axes.plot([], [], "-", color=MEASURED, lw=2, clip_on=False)
-        (self.ghost,) = axes.plot([], [], "o", ms=9, mfc="none", mec=GHOST, mew=2, clip_on=False)
+        (self.ghost,) = axes.plot([], [], "o", ms=10, mfc="none", mec=GHOST, mew=2, clip_on=False)
         self.text = axes.set_title("", loc="right", fontsize=10, pad=4, weight="bold")
         self.moving = [*value, self.limit, self.ghost, self.text]
 
@@ -47,8 +47,8 @@ class PointGauge(Gauge):
     """An estimate: a dot with whiskers, vermillion above the limit."""
 
     def build(self):
-        (self.whisker,) = self.axes.plot([], [], "-", color=OURS, lw=2.5, marker="|", ms=9, mew=2, clip_on=False)
-        (self.dot,) = self.axes.plot([], [], "o", ms=8, color=OURS, clip_on=False)
+        (self.whisker,) = self.axes.plot([], [], "-", color=OURS, lw=2, marker="|", ms=13, mew=2, clip_on=False)
+        (self.dot,) = self.axes.plot([], [], "o", ms=6, color=OURS, clip_on=False)
         return [self.whisker, self.dot]
 
     def set(self, bounds, ghost: float | None, text: str, limit: float | None = None) -> None:

@@ -42,7 +42,8 @@ class Picture:
             self.figure = Figure(figsize=self.size, dpi=style.DPI * SCALE, layout="none")
             self.canvas = FigureCanvasAgg(self.figure)
             self.moving: list[Artist] = list(self.build(self.figure))
-        for artist in self.moving:
+            self.notice = self.figure.text(0.5, 0.5, "no result", ha="center", color=style.WRONG, fontsize=16, weight="bold")
+        for artist in (*self.moving, self.notice):
             artist.set_animated(True)
         self.background = None
         self.empty = True
@@ -56,7 +57,7 @@ class Picture:
         raise NotImplementedError
 
     def show(self, result, ghost) -> None:
-        """Moves the artists, or hides them when there is no result."""
+        """Moves the artists, or puts a notice in their place when there is no result."""
         self.empty = result is None
         if not self.empty:
             self.update(result, ghost)
@@ -71,7 +72,7 @@ class Picture:
             self.canvas.draw()
             self.background = self.canvas.copy_from_bbox(self.figure.bbox)
         self.canvas.restore_region(self.background)
-        artists = [] if self.empty else self.moving
+        artists = [self.notice] if self.empty else self.moving
         by_pillow = [artist for artist in artists if isinstance(artist, (AxesImage, Text))]
         for artist in artists:
             if artist not in by_pillow:

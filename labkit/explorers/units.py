@@ -24,10 +24,10 @@ def span(low: float, high: float, unit: str) -> str:
     """The ends of an interval in the unit of the upper one.
 
     >>> span(0.018, 0.0251, "s")
-    '18.0 to 25.1 ms'
+    '18.0–25.1 ms'
     """
     number, unit = quantity(high, unit).split()
-    return f"{_three_digits(low * float(number) / high) if high else 0} to {number} {unit}"
+    return f"{_three_digits(low * float(number) / high) if high else 0}–{number} {unit}"
 
 
 def memory(nbytes: float) -> str:

@@ -101,7 +101,7 @@ def table_html(explorer: Explorer) -> str:
         f"<td {cell}>{escape(value)}</td><td {cell}>{escape(before.get(quantity, ''))}</td></tr>"
         for quantity, value in explorer.rows(explorer.result)
     )
-    head = f'<tr><td style="width:36%"></td><th scope="col" {cell}>now</th><th scope="col" {cell}>before</th></tr>'
+    head = f'<tr><td style="width:40%"></td><th scope="col" {cell}>now</th><th scope="col" {cell}>before</th></tr>'
     return f'<table style="width:100%; table-layout:fixed; font-size:13px; line-height:1.5">{head}{rows}</table>'
 
 

@@ -29,7 +29,6 @@ SAMPLE_BYTES = 2  # a sensor delivers 16-bit integers
 SHOWN_S = 16  # seconds of the recording in the picture
 GAP_S = 0.06  # a bar ends early, so that it stands apart from the next one
 ROWS = 4  # windows that overlap at the smallest hop
-PALE = "#A9CFE6"  # OURS, light enough for a signal on top
 WINDOWS = (32, 64, 128, 256)
 
 
@@ -51,11 +50,20 @@ def one_of_each(name: str = "watch") -> tuple[Recording, ...]:
     return tuple(first.values())
 
 
+def short(name: str) -> str:
+    """The part of a recording's name that tells it from the others.
+
+    >>> short("recording 0: subject 07, pendulum")
+    'subject 07, pendulum'
+    """
+    return name.split(": ")[-1]
+
+
 @dataclass(frozen=True, eq=False)
 class WindowResult:
     """Where the windows lie in the recording, the network for one of them, and what the table says about accuracy."""
 
-    channels: str
+    source: tuple[str, str]  # recording and channels
     signal: np.ndarray  # (channels, samples)
     starts: np.ndarray  # first sample of each window
     window: int
@@ -63,6 +71,13 @@ class WindowResult:
     workload: Workload
     accuracy: dict | None  # the row of the table
     curve: list[dict]  # the rows of the table at the same hop (as a share of the window) and channels, by window
+
+    @property
+    def sensors(self) -> tuple[np.ndarray, np.ndarray]:
+        """Accelerometer and gyroscope, ``(3, samples)`` each; without samples where the sensor is not used."""
+        empty = np.zeros((3, 0))
+        used = CHANNELS[self.source[1]]
+        return (self.signal[:3] if used.start == 0 else empty, self.signal[-3:] if used.stop == 6 else empty)
 
     @property
     def per_second(self) -> float:
@@ -95,7 +110,7 @@ class WindowExplorer(Explorer):
     [0, 64, 128, 192, 256, 320]
     """
 
-    recording = Setting(None, "recording", lambda explorer: explorer.recordings, control="menu")
+    recording = Setting(None, "recording", lambda explorer: explorer.recordings, control="menu", show=short)
     window = Setting(128, "window", WINDOWS, show=lambda window: f"{window / RATE_HZ:.2f} s")
     hop = Setting(0.5, "hop", (0.25, 0.5, 1.0), show="{:.0%}".format)
     channels = Setting("both", "channels", CHANNELS, control="menu")
@@ -115,7 +130,7 @@ class WindowExplorer(Explorer):
         if cut.ndim != 3 or cut.shape[1:] != (len(signal), self.window):
             raise ValueError(f"the windows have shape {cut.shape}; return (windows, {len(signal)} channels, {self.window} samples)")
         return WindowResult(
-            channels=self.channels,
+            source=(self.recording, self.channels),
             signal=signal,
             starts=cut[:, 0, 0].astype(int),
             window=self.window,
@@ -139,7 +154,7 @@ class WindowExplorer(Explorer):
         return [
             ("unseen people", percent["accuracy"]),
             ("a random split", percent["leaked"]),
-            ("window × channels", f"{r.window} × {len(r.signal)}"),
+            ("samples", f"{r.window} × {len(r.signal)}"),
             ("windows", str(len(r.starts))),
             ("first answer after", f"{r.window / RATE_HZ:.2f} s"),
             ("an answer every", f"{r.hop / RATE_HZ:.2f} s"),
@@ -171,13 +186,13 @@ class WindowPicture(Picture):
 
     def build(self, figure):
         seconds = np.arange(SHOWN_S * RATE_HZ) / RATE_HZ
-        self.lines, self.spans = [], []
+        self.lines, self.spans, self.source = [], [], None
         for row, title in enumerate(("accelerometer", "gyroscope")):
             axes = figure.add_axes((0.03, 0.715 - 0.265 * row, 0.55, 0.2), xlim=(0, SHOWN_S), ylim=(-1.05, 1.05))
             axes.set(xticks=[], yticks=[])
             axes.spines[["left", "bottom"]].set_visible(False)
             axes.set_title(title, fontsize=10, pad=2)
-            self.spans += axes.fill([0], [0], color=PALE, lw=0)
+            self.spans += axes.fill([0], [0], color=OURS, alpha=0.35, lw=0)
             self.lines += [axes.plot(seconds, 0 * seconds, "-", color=MEASURED, lw=1, alpha=shade)[0] for shade in (1, 0.6, 0.35)]
         axes = figure.add_axes((0.03, 0.115, 0.55, 0.27), xlim=(0, SHOWN_S), ylim=(ROWS - 0.4, -0.6), yticks=[], xlabel="seconds")
         axes.spines["left"].set_visible(False)
@@ -199,15 +214,21 @@ class WindowPicture(Picture):
         ticks = {2**8: "256 B", 2**10: "1 KiB", 2**12: "4", 2**14: "16"}
         self.ram = BarGauge(figure, (0.695, 0.115, 0.275, 0.08), "RAM", ticks)
         return [
-            *self.spans, *self.lines, self.windows, self.band, self.leaky, self.honest, self.old, self.chosen, self.missing,
+            *self.spans, self.windows, self.band, self.leaky, self.honest, self.old, self.chosen, self.missing,
             *self.ram.moving,
         ]  # fmt: skip
 
     def update(self, result: WindowResult, ghost: WindowResult | None) -> None:
-        self._signals(result)
+        if result.source != self.source:
+            self.source = result.source
+            self._signals(result)
+            self.redraw()
         starts = result.starts / RATE_HZ
         ends = starts + result.window / RATE_HZ - GAP_S
         rows = np.arange(len(ends)) % max(2, round(result.window / result.hop))  # those that overlap lie below each other
+        for span, axes in zip(self.spans, result.sensors, strict=True):
+            first = (starts[0], starts[0] + result.window / RATE_HZ) if len(starts) and axes.size else (0, 0)
+            span.set_xy([(first[0], -1), (first[1], -1), (first[1], 1), (first[0], 1)])
         self.windows.set_segments(np.stack([starts, rows, ends, rows], axis=1).reshape(-1, 2, 2))
         length, accuracy, spread, leaked = (
             np.array([row[key] for row in result.curve]) for key in ("window", "accuracy", "spread", "leaked")
@@ -223,14 +244,7 @@ class WindowPicture(Picture):
         self.ram.set(result.ram_bytes, ghost and ghost.ram_bytes, memory(result.ram_bytes))
 
     def _signals(self, result: WindowResult) -> None:
-        """Each sensor to its own scale, with the first window shaded; a sensor that is not used stays empty."""
-        used = [row for row, part in enumerate((0, 3)) if part in range(*CHANNELS[result.channels].indices(6))]
-        parts = dict(zip(used, np.split(result.signal[:, : SHOWN_S * RATE_HZ], len(used)), strict=True))
-        for row, span in enumerate(self.spans):
-            axes = parts.get(row, np.zeros((3, 0)))
-            seconds = np.arange(axes.shape[1]) / RATE_HZ
-            for line, values in zip(self.lines[3 * row : 3 * row + 3], axes, strict=True):
-                line.set_data(seconds, values / (np.abs(axes).max(initial=0) or 1))
-            start = result.starts[0] / RATE_HZ if row in parts and len(result.starts) else -1
-            end = start + result.window / RATE_HZ if start >= 0 else -1
-            span.set_xy([(start, -1), (end, -1), (end, 1), (start, 1)])
+        """Each sensor to its own scale; one that is not used stays empty. Only another recording changes this, no slider."""
+        for row, axes in enumerate(result.sensors):
+            for line, values in zip(self.lines[3 * row : 3 * row + 3], axes[:, : SHOWN_S * RATE_HZ], strict=True):
+                line.set_data(np.arange(len(values)) / RATE_HZ, values / (np.abs(axes).max(initial=0) or 1))

@@ -80,7 +80,7 @@ def test_unknown_settings_and_values_name_the_nearest():
     assert square.result == 4
 
 
-def test_a_problem_is_said_and_the_picture_goes_back_to_its_axes():
+def test_a_problem_is_said_and_the_picture_has_a_notice():
     square = Square()
     view = View(square)
     empty = SquarePicture()
@@ -88,6 +88,7 @@ def test_a_problem_is_said_and_the_picture_goes_back_to_its_axes():
     assert square.result is None and not square.fits and square.status == "the sheet is only 20 cm wide"
     assert "the sheet is only 20 cm wide" in view.status.value and "#D55E00" in view.status.value
     assert (pixels(view.image.value) == empty.pixels()).all() and view.table.value == ""
+    assert (empty.pixels() == (0xD5, 0x5E, 0x00)).all(axis=2).sum() > 20, "the notice is red"
     square.side = 1
     assert square.fits and "#D55E00" not in view.status.value
 
@@ -149,5 +150,5 @@ def test_quantity_reads_back(value):
 
 
 def test_a_span_keeps_one_unit_and_memory_counts_in_1024():
-    assert span(0.9e-4, 12e-3, "J") == "0.09 to 12.0 mJ" and span(0, 0, "J") == "0 to 0 J"
+    assert span(0.9e-4, 12e-3, "J") == "0.09–12.0 mJ" and span(0, 0, "J") == "0–0 J"
     assert memory(1024 * 1024) == "1.00 MiB" and memory(1023) == "1023 B"
