@@ -131,8 +131,8 @@ with check.needs("1"):
 print(data)
 
 # %% [markdown] cell="mirror-text"
-# `motion.load` does one thing more: it mirrors the recordings of right arms (`motion.on_left_arm`), so that all look like left arms.
-# A watch knows its arm from its settings. Half of the variety vanishes, for three changed signs: knowledge is cheaper than weights.
+# `motion.load` does one thing more: it mirrors recordings of right arms (`motion.on_left_arm`), so that all look like left arms. A
+# watch knows its arm from its settings. Half of the variety vanishes, for three changed signs: knowledge is cheaper than weights.
 
 # %% [markdown] cell="leak-text"
 # ## Who is in the test?
@@ -245,9 +245,9 @@ with check.needs("2"):
     unlucky.reveal(100 * unseen.min())
 
 # %% [markdown] cell="leak-observe"
-# Shuffling promises more than an average new user gets, and far more than the unlucky one. No two of these windows share a sample:
-# the network gains by knowing the *person*. With overlapping windows the leak grows. And "accuracy" turns out to be ten numbers;
-# whoever reports only their mean hides person 02.
+# Shuffling promises more than an average new user gets, and far more than the unlucky one. No two of these windows share a sample,
+# so the network did not see its test: it knew the *people*. And "accuracy" turns out to be ten numbers; whoever reports only their
+# mean hides the one who would send the watch back.
 
 # %% [markdown] cell="rare-text"
 # ## When the average hides a class
@@ -303,7 +303,7 @@ truth = draw.choice(5, 400, p=[0.6, 0.2, 0.1, 0.07, 0.03])
 check.value([balanced_accuracy(truth, np.where(draw.random(400) < share, truth, draw.integers(0, 5, 400))) for share in (0.2, 0.9)])
 
 # %% cell="ex3-check-absent" role="check" exercise="3" points=1 rtol=1e-6
-check.value([balanced_accuracy([9, 9, 9, 1], [9, 9, 5, 5]), balanced_accuracy([2, 2], [2, 2]), balanced_accuracy([0, 1, 1], [1] * 3)])
+check.value([balanced_accuracy([9, 9, 9, 1], [9, 9, 5, 5]), balanced_accuracy([2, 2], [2, 2]), balanced_accuracy([0, 1], [1, 1])])
 
 # %% cell="ex3-wrong-accuracy" role="wrong" exercise="3"
 # why: plain accuracy
@@ -350,9 +350,9 @@ for tested, figure in models.card("har-cnn-hapt").figures.items():
 
 # %% [markdown] cell="field-text"
 # ## Exercise 4 · What one feature can see
-# A convolution looks at `kernel` neighbours in the layer below. After a stride of 2 the neighbours lie 2 samples apart, then 4, then
-# 8. The *receptive field* is how many samples of the signal reach one value at the top. By hand: two kernels of 3 see 5 samples;
-# if the first has stride 2, they see 7. Draw it.
+# A convolution looks at `kernel` neighbours in the layer below. After a stride of 2 the neighbours lie 2 samples apart, then 4. The
+# *receptive field* is how many samples of the signal reach one value at the top. By hand: two kernels of 3 see 5 samples; if the
+# first has stride 2, they see 7. Draw it.
 
 # %% cell="ex4-answer" role="answer" exercise="4"
 def receptive_field(kernels, strides):

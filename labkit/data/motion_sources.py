@@ -118,9 +118,13 @@ def read_hapt() -> list[Recording]:
     if not parsed.exists():
         archive = download.fetch(HAPT_URL, HAPT_SHA256, offline='data set "watch"')
         write_hapt(parsed, *parse_hapt(archive))
-    with np.load(parsed, allow_pickle=False) as stored:
-        signals = np.split(stored["signal"], stored["offset"][1:-1])
-        return cut_hapt(dict(zip(stored["experiment"].tolist(), signals, strict=True)), stored["labels"])
+    try:
+        with np.load(parsed, allow_pickle=False) as stored:
+            signals = np.split(stored["signal"], stored["offset"][1:-1])
+            experiments, labels = stored["experiment"].tolist(), stored["labels"]
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{parsed} is damaged ({type(error).__name__}); delete it, and it is made again") from None
+    return cut_hapt(dict(zip(experiments, signals, strict=True)), labels)
 
 
 def parse_hapt(archive: Path) -> tuple[dict[int, np.ndarray], np.ndarray]:

@@ -49,8 +49,8 @@ def har_cnn_watch(seed: int = 0, folder=None, progress: bool = True) -> ModelCar
         labels=data.labels,
         command=f"labkit train har-cnn-watch --seed {seed}",
         seed=seed,
-        mean=mean.tolist(),
-        std=std.tolist(),
+        mean=_as_list(mean),
+        std=_as_list(std),
         figures={
             "subjects 8 to 10, the shipped network": figure(evaluate(model, normalise(test.x, mean, std), test.y, test.labels)),
             "every person left out once, mean over people and its interval": over_people(list(people.values())),
@@ -85,8 +85,8 @@ def har_cnn_hapt(seed: int = 0, folder=None, progress: bool = True) -> ModelCard
         labels=data.labels,
         command=f"labkit train har-cnn-hapt --seed {seed}",
         seed=seed,
-        mean=mean.tolist(),
-        std=std.tolist(),
+        mean=_as_list(mean),
+        std=_as_list(std),
         options={"classes": classes},
         figures=figures,
         training_seconds=round(time.perf_counter() - started, 1),
@@ -194,3 +194,7 @@ def over_people(reports: list[Report]) -> dict:
         "high": min(1.0, accuracy.mean() + half),
     }
     return {key: round(float(value), 4) for key, value in values.items()} | {"n": len(reports)}
+
+
+def _as_list(values: np.ndarray) -> list[list[float]]:
+    return values.astype(np.float64).round(4).tolist()

@@ -67,6 +67,16 @@ def test_hapt_is_parsed_once_and_nothing_half_written_stays(tiny_hapt, monkeypat
     assert [file.name for file in download.cache().iterdir()] == ["hapt.npz"]
 
 
+@pytest.mark.parametrize("keep", [0, 100, 2000])
+def test_a_damaged_hapt_npz_is_never_used(tiny_hapt, monkeypatch, tmp_path, keep):
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    motion_sources.write_hapt(tmp_path / "hapt.npz", *motion_sources.parse_hapt(tiny_hapt[0]))
+    whole = (tmp_path / "hapt.npz").read_bytes()
+    (tmp_path / "hapt.npz").write_bytes(whole[: min(keep, len(whole) - 1)])
+    with pytest.raises(ValueError, match=r"hapt.npz is damaged \(\w+\); delete it, and it is made again"):
+        motion_sources.read_hapt()
+
+
 def test_a_full_disk_leaves_no_part_of_hapt(tiny_hapt, monkeypatch, tmp_path):
     def full(stream, **arrays):
         stream.write(b"half")
