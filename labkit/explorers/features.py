@@ -44,6 +44,7 @@ class FeatureResult:
     workload: Workload
     estimate: labkit.Estimate
     ram_bytes: int
+    not_finite: int
     empty_bands: int
 
     @property
@@ -84,9 +85,9 @@ class FeatureExplorer(Explorer):
             window_ms=self.window_ms, hop_ms=self.hop_ms, n_fft=n_fft, n_mels=self.n_mels,
             n_mfcc=self.n_mfcc if self.show == "MFCC" else self.n_mels,
         )  # fmt: skip
-        features = np.asarray(call(self.functions[self.show], clip[None], config)).squeeze()
-        if features.ndim != 2:
-            raise ValueError(f"the features of one clip have shape {features.shape}; return (clips, frames, bands)")
+        features = np.asarray(call(self.functions[self.show], clip[None], config))
+        if features.ndim != 3 or len(features) != 1:
+            raise ValueError(f"the features of one clip have shape {features.shape}; return (clips, frames, bands), here (1, …, …)")
         workload = front_end.workload(config)
         if self.show == "log-mel":
             workload = dataclasses.replace(workload, layers=workload.layers[:-1])  # no cosine transform
@@ -94,11 +95,12 @@ class FeatureExplorer(Explorer):
         return FeatureResult(
             shown=self.show,
             clip=clip,
-            features=features,
+            features=features[0],
             config=config,
             workload=workload,
             estimate=labkit.device(self.board).estimate(workload),
             ram_bytes=one_frame.peak_activation_bytes + FEATURE_BYTES * features.size,
+            not_finite=int((~np.isfinite(features)).sum()),
             empty_bands=int((front_end.mel_filters(config).sum(axis=0) == 0).sum()),
         )
 
@@ -112,6 +114,8 @@ class FeatureExplorer(Explorer):
         text = f"{frames} frames × {bands} = {frames * bands:,} numbers for the network. "
         cost = f"{quantity(r.estimate.latency_ms.mid / 1e3, 's')} of work for a second of sound on {self.board}"
         text += f"{cost}, {r.busy:.1%} of the time." if self.fits else f"Too slow: {cost}."
+        if r.not_finite:
+            text += f" {r.not_finite} of the numbers are not finite: a logarithm of 0?"
         if r.empty_bands:
             text += f" {r.empty_bands} bands are narrower than a bin of the FFT and stay empty."
         if self.hop_ms > self.window_ms:
@@ -197,7 +201,7 @@ class FeaturePicture(Picture):
 
     def _clip(self, result: FeatureResult) -> None:
         """The waveform as its extremes in 400 slices, and the windows around its loudest sample."""
-        clip = result.clip / (np.abs(result.clip).max() or 1)
+        clip = result.clip / (np.abs(result.clip.astype(float)).max() or 1)
         slices = clip[: len(clip) // 400 * 400].reshape(400, -1)
         times = np.linspace(0, self.seconds, 400)
         outline = np.concatenate([slices.max(axis=1), slices.min(axis=1)[::-1]])
@@ -213,10 +217,11 @@ class FeaturePicture(Picture):
         hop, half = result.config.hop_ms / 1000, result.config.window_ms / 2000
         cepstrum = result.shown == "MFCC"
         # coefficient 0, the loudness, is so much larger than the others that it would be all one sees
-        shown = result.features - result.features.mean(axis=0) if cepstrum else result.features
-        low, high = np.nanmin(shown), np.nanmax(shown)
-        # coloured here, because matplotlib would colour every pixel instead of every number
-        self.image.set_data(COLOURS((shown.T - low) / (high - low or 1), bytes=True))
+        shown = result.features - result.features.mean(axis=0) if cepstrum and not result.not_finite else result.features
+        finite = np.isfinite(shown)
+        low, high = shown.min(where=finite, initial=np.inf), shown.max(where=finite, initial=-np.inf)
+        shade = (np.where(finite, shown, low) - low) / (high - low or 1) if finite.any() else np.zeros(shown.shape)
+        self.image.set_data(COLOURS(shade.T, bytes=True))  # coloured here: matplotlib would colour every pixel, not every number
         self.image.set_extent((half - hop / 2, half + (frames - 0.5) * hop, 0, 1))  # each frame around the middle of its window
         self.title.set_text(f"{frames} frames × {bands} {'coefficients, each less its mean' if cepstrum else 'mel bands'}")
         self.low.set_text("0" if cepstrum else f"{result.config.low_hz:g} Hz")

@@ -32,7 +32,6 @@ ROWS = 4  # windows that overlap at the smallest hop
 WINDOWS = (32, 64, 128, 256)
 
 
-@cache
 def measured(path: Path = TABLE) -> dict[tuple[int, float, str], dict]:
     """The table of accuracies by (window, hop, channels); empty when it has not been computed yet."""
     if not path.exists():
@@ -125,7 +124,7 @@ class WindowExplorer(Explorer):
     def compute(self) -> WindowResult:
         signal = self.recordings[self.recording].signal[CHANNELS[self.channels]]
         hop = round(self.hop * self.window)
-        numbers = np.broadcast_to(np.arange(signal.shape[1], dtype=float), signal.shape)
+        numbers = np.tile(np.arange(signal.shape[1], dtype=float), (len(signal), 1))
         cut = np.asarray(call(self.cut, numbers, self.window, hop))
         if cut.ndim != 3 or cut.shape[1:] != (len(signal), self.window):
             raise ValueError(f"the windows have shape {cut.shape}; return (windows, {len(signal)} channels, {self.window} samples)")

@@ -51,6 +51,9 @@ def test_an_unfinished_function_is_said_in_words(clips):
 
     explorer = FeatureExplorer(clips, ["tone", "noise"], features=my_log_mel)
     assert explorer.status == "my_log_mel is not written yet (exercise 2)." and "not written yet" in View(explorer).status.value
+    infinite = FeatureExplorer(np.zeros((1, 16000)), ["silence"], lambda a, c: np.where(np.eye(49, 40), 0, -np.inf)[None])
+    assert "1920 of the numbers are not finite" in infinite.status
+    View(infinite)
     flat = FeatureExplorer(clips, ["tone", "noise"], features=lambda audio, config: np.zeros(3))
     assert "shape (3,)" in flat.status
 
