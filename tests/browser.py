@@ -28,6 +28,11 @@ LAB_OPTIONS = (
     "--LabApp.expose_app_in_browser=True", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
 )  # fmt: skip
 
+SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false"},  # else it asks in the middle of the first picture
+    "notebook-extension/tracker": {"windowingMode": "none"},  # draw all cells, not only those in sight
+}
+
 
 def chromium() -> str | None:
     """The program of a Chromium on this machine, or None."""
@@ -42,12 +47,13 @@ def server(folder: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory() as config:
-        own = {"JUPYTER_CONFIG_DIR": config, "IPYTHONDIR": f"{config}/ipython", "JUPYTER_RUNTIME_DIR": f"{config}/runtime"}
-        env = {**os.environ, **own}
-        notification = Path(config, "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings")
-        notification.parent.mkdir(parents=True)
-        notification.write_text('{"fetchNews": "false"}')  # else it asks in the middle of the first picture
-        env["JUPYTERLAB_SETTINGS_DIR"] = f"{config}/settings"
+        own = {"JUPYTER_CONFIG_DIR": "", "IPYTHONDIR": "ipython", "JUPYTER_RUNTIME_DIR": "runtime"}
+        own |= {"JUPYTERLAB_SETTINGS_DIR": "settings", "LABKIT_LEDGER": "ledger.json"}
+        env = {**os.environ, **{name: str(Path(config, path)) for name, path in own.items()}}
+        for plugin, value in SETTINGS.items():
+            file = Path(config, "settings/@jupyterlab", f"{plugin}.jupyterlab-settings")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(value))
         env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
         log = open(f"{config}/server.log", "w")  # noqa: SIM115 (lives as long as the server)
         command = [sys.executable, "-m", "jupyterlab", f"--port={port}", f"--ServerApp.root_dir={folder}", *LAB_OPTIONS]
@@ -137,11 +143,12 @@ class Lab:
 
     def screenshot(self, path: Path, whole: bool = True) -> Path:
         """The notebook from its first to its last cell, or just what the window shows."""
+        panel = "document.querySelector('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer')"
         if whole:
-            tall = self.page.evaluate("() => document.querySelector('.jp-NotebookPanel .jp-WindowedPanel-inner').scrollHeight")
-            width = self.page.viewport_size["width"]
-            self.page.set_viewport_size({"width": width, "height": min(int(tall) + 150, 16000)})
-            self.page.wait_for_timeout(800)
+            height = self.page.evaluate(f"() => {panel}.scrollHeight")
+            self.page.set_viewport_size({"width": self.page.viewport_size["width"], "height": min(int(height) + 150, 16000)})
+        self.page.evaluate(f"() => {{ {panel}.scrollTop = 0 }}")
+        self.page.wait_for_timeout(800)
         self.page.screenshot(path=str(path))
         return path
 
