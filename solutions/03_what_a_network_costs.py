@@ -118,9 +118,8 @@ def conv_macs(channels_in, out_shape, kernel, groups=1):
 # %% cell="trace"
 model, example = models.build("ds-cnn")
 ds_cnn = labkit.trace(model, example, name="DS-CNN")
-print(
-    f"{ds_cnn.macs:,} MACs   {ds_cnn.params:,} parameters   {ds_cnn.weight_bytes:,} bytes of int8 weights and int32 biases"
-)
+print(f"{ds_cnn.macs:,} MACs, {ds_cnn.params:,} parameters")
+print(f"{ds_cnn.weight_bytes:,} bytes of int8 weights and int32 biases")
 
 # %% cell="trace-figure"
 names = [f"{layer.op} {i}" for i, layer in enumerate(ds_cnn.layers)]
@@ -195,14 +194,12 @@ def peak_bytes(sizes, last_read):
 
 # %% cell="memory-figure"
 fig, ax = plt.subplots(figsize=(9, 2.4))
-for name, color in (("resnet8", style.OTHER), ("ds-cnn", style.OURS)):
+for name in ("ds-cnn", "resnet8"):
     workload = labkit.trace(*models.build(name))
     peak = workload.peak_activation_bytes / 1024
-    ax.stairs(
-        workload.memory_profile / 1024, label=f"{name}: peak {peak:.1f} KiB", color=color, lw=2
-    )
+    ax.stairs(workload.memory_profile / 1024, label=f"{name}: peak {peak:.1f} KiB", lw=2)
 ax.set(xlabel="step", ylabel="KiB alive", title="activation memory while a network runs")
-ax.legend()
+_ = ax.legend()
 
 # %% [markdown] cell="memory-observe"
 # ResNet-8 needs its peak where a shortcut must wait for two convolutions. A network with fewer weights can need more RAM: flash
@@ -266,27 +263,14 @@ moved = np.array([np.prod(x.in_shape) + x.weight_bytes + x.out_bytes for x in ds
 
 # %% cell="roofline-figure"
 with check.needs("3"):
-    fig, ax = plt.subplots()
     intensity = np.geomspace(0.2, 50, 100)
-    ax.loglog(
-        intensity,
-        roofline(intensity, peak=2, bandwidth=4),
-        color=style.MEASURED,
-        label="roof of a Cortex-M4",
-    )
-    for op, color, marker in (
-        ("conv", style.OURS, "o"),
-        ("depthwise", style.OTHER, "s"),
-        ("linear", style.WRONG, "^"),
-    ):
+    roof = roofline(intensity, peak=2, bandwidth=4)
+    fig, ax = plt.subplots()
+    ax.loglog(intensity, roof, color=style.MEASURED, label="roof of a Cortex-M4")
+    for op, marker in {"conv": "o", "depthwise": "s", "linear": "^"}.items():
         pick = np.array([layer.op == op for layer in ds_cnn.layers])
-        ax.loglog((macs / moved)[pick], (macs / cycles)[pick], marker, color=color, label=op)
-    ax.set(
-        xlabel="MACs per byte moved",
-        ylabel="MACs per cycle",
-        ylim=(0.1, 3),
-        title="DS-CNN under the roof",
-    )
+        ax.loglog((macs / moved)[pick], (macs / cycles)[pick], marker, label=op)
+    ax.set(xlabel="MACs per byte moved", ylabel="MACs per cycle", ylim=(0.1, 3))
     ax.legend(loc="lower left")
 
 # %% [markdown] cell="roofline-observe"
@@ -367,12 +351,9 @@ fig, ax = plt.subplots(figsize=(5, 4))
 ax.loglog([3, 1000], [3, 1000], color=style.GHOST, lw=1)
 ax.loglog(measured, macs_only, "s", color=style.OTHER, mfc="none", label="MACs alone")
 ax.loglog(measured, ours, "o", color=style.OURS, label="three terms")
-ax.set(
-    xlabel="measured (ms)",
-    ylabel="predicted without having seen it (ms)",
-    title=f"{len(cases)} measurements on Cortex-M4",
-)
-ax.legend()
+ax.set(xlabel="measured (ms)", ylabel="predicted, never seen (ms)")
+ax.set_title(f"{len(cases)} measurements on Cortex-M4")
+_ = ax.legend()
 
 # %% cell="heldout-mape"
 with check.needs("4"):
@@ -407,30 +388,21 @@ accelerator_gain = Prediction(
 accelerator_gain
 
 # %% cell="accelerator-figure"
-networks = [
-    labkit.trace(*models.build(name), name=name) for name in ("ds-cnn", "tc-resnet8", "har-cnn")
-]
+networks = [labkit.trace(*models.build(n), name=n) for n in ("ds-cnn", "tc-resnet8", "har-cnn")]
 chips = {"Cortex-M4": board, "MAX78000": labkit.device("max78000")}
-fig, axes = plt.subplots(1, 2, figsize=(9, 2.8))
-for shift, (chip, device), color in zip((-0.12, 0.12), chips.items(), (style.OURS, style.OTHER)):
+fig, axes = plt.subplots(1, 2, figsize=(9, 2.8), sharey=True)
+for shift, (chip, device) in zip((-0.1, 0.1), chips.items()):
     estimates = [device.estimate(network) for network in networks]
     for ax, quantity in zip(axes, ("latency_ms", "energy_uj")):
-        low, mid, high = np.array(
-            [(x.low, x.mid, x.high) for x in (getattr(e, quantity) for e in estimates)]
-        ).T
-        ax.errorbar(
-            mid,
-            np.arange(3) + shift,
-            xerr=[mid - low, high - mid],
-            fmt="o",
-            color=color,
-            label=chip,
-            capsize=3,
-        )
-        ax.set(xscale="log", yticks=range(3), yticklabels=[n.name for n in networks])
-axes[0].set_xlabel("latency (ms)")
-axes[1].set_xlabel("energy of one inference (µJ)")
-axes[0].legend()
+        answers = [getattr(estimate, quantity) for estimate in estimates]
+        spread = [[x.mid - x.low for x in answers], [x.high - x.mid for x in answers]]
+        middle = [x.mid for x in answers]
+        ax.errorbar(middle, np.arange(3) + shift, xerr=spread, fmt="o", capsize=3, label=chip)
+axes[0].set(
+    xscale="log", xlabel="latency (ms)", yticks=range(3), yticklabels=[n.name for n in networks]
+)
+axes[1].set(xscale="log", xlabel="energy of one inference (µJ)")
+_ = axes[0].legend()
 
 # %% cell="reveal-accelerator"
 tc_resnet = networks[1]
@@ -525,13 +497,13 @@ explorers.BatteryExplorer()
 
 # %% cell="paper-table"
 real = models.card("ds-cnn-mini").figures["unseen real voices"]
-ours = {network.name: chips["MAX78000"].estimate(network) for network in networks[:2]}
-print(f"{'':26}the paper   here")
+priced = {network.name: chips["MAX78000"].estimate(network).energy_uj for network in networks[:2]}
+print("                        the paper   here")
 print(
-    f"{'accuracy, 12 classes':26}96.3 %      {real['accuracy']:.1%} (DS-CNN, {real['n']} clips of unseen people)"
+    f"accuracy, 12 classes    96.3 %      {real['accuracy']:.1%}: DS-CNN, {real['n']} clips, unseen people"
 )
-for name, estimate in ours.items():
-    print(f"{'energy, one inference':26}251 µJ      {estimate.energy_uj} µJ ({name}, estimated)")
+for name, energy_uj in priced.items():
+    print(f"energy, one inference   251 µJ      {energy_uj} µJ: {name}, estimated")
 
 # %% [markdown] cell="paper-observe"
 # Read the table as a scientist. The accuracies cannot be compared: other data, other split. The energies are of one order of

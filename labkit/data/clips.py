@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from scipy.signal import resample_poly
 
 RATE_HZ = 16000
 SAMPLES = 16000  # one second: the length of a Speech Commands clip (Warden 2018, arXiv:1804.03209)
@@ -99,6 +98,8 @@ def resample(audio: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
     """
     if from_hz == to_hz:
         return audio
+    from scipy.signal import resample_poly  # here, because importing it takes seconds and few recordings need it
+
     ratio = Fraction(int(to_hz), int(from_hz))
     return resample_poly(audio, ratio.numerator, ratio.denominator).astype(np.float32)
 
