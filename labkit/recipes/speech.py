@@ -67,6 +67,7 @@ def keyword_baseline(seed: int, folder=None, progress: bool = True) -> ModelCard
         name="keyword-baseline", network="scikit-learn", data="synthetic voices, or real ones where said", labels=speech.LABELS,
         command=f"labkit train keyword-baseline --seed {seed}", seed=seed, mean=[0.0], std=[1.0], front_end="mfcc",
     )  # fmt: skip
+    started = time.process_time()
     figures, synthetic, real = {}, speech.load("synthetic", progress=progress), real_voices()
     for trained_on, tests in ((synthetic, (synthetic, real)), (real, (real,))):
         if trained_on is not None:
@@ -76,7 +77,7 @@ def keyword_baseline(seed: int, folder=None, progress: bool = True) -> ModelCard
                 test = data.part("test")
                 report = Report.of(test.y, pipeline.predict(card.extract(test.x)), test.labels)
                 figures[f"trained on {trained_on.name}: {_about(data)}"] = figure(report)
-    card = dataclasses.replace(card, figures=figures)
+    card = dataclasses.replace(card, figures=figures, training_seconds=round(time.process_time() - started, 1))
     save(None, card, folder)
     return card
 

@@ -62,7 +62,7 @@ def test_unknown_names_name_the_nearest(tmp_path):
 @pytest.mark.parametrize("name", models.shipped())
 def test_what_is_shipped_is_small_documented_and_runs(name):
     card = models.card(name)
-    assert (weights.FOLDER / f"{name}.safetensors").stat().st_size < 200_000
+    assert (weights.FOLDER / f"{name}.safetensors").stat().st_size < 300_000
     assert name == card.name and name.startswith(card.network) and f"labkit train {name}" in card.command
     model, _ = models.pretrained(card.network, name.removeprefix(card.network + "-"))
     example = torch.zeros(2, *models.build(card.network, **card.options)[1].shape[1:])
