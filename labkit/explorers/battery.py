@@ -88,8 +88,8 @@ class BatteryExplorer(Explorer):
         days, shares = self.result.life.days, self.result.shares
         largest = max(shares, key=shares.get)
         return (
-            f"An estimated {duration(days.mid)} ({duration(days.low)} to {duration(days.high)}) on {self.cell} with "
-            f"{PER_HOUR[self.per_hour]} decisions. The largest part of the energy: {largest}, {shares[largest]:.0%}."
+            f"An estimated {duration(days.mid)} ({duration(days.low)} to {duration(days.high)}) on {self.cell} at a "
+            f"rate of {PER_HOUR[self.per_hour]}. The largest part of the energy: {largest}, {shares[largest]:.0%}."
         )
 
     def rows(self, r: BatteryResult) -> list[tuple[str, str]]:

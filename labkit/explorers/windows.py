@@ -197,10 +197,10 @@ class WindowPicture(Picture):
         axes.spines["left"].set_visible(False)
         axes.set_title("windows, one bar each", fontsize=10, pad=2)
         self.windows = axes.add_collection(LineCollection([], colors=OURS, linewidths=6, capstyle="butt"), autolim=False)
-        scores = figure.add_axes((0.695, 0.4, 0.275, 0.37), xlim=(26, 310), xscale="log", ylim=(0, 1))
+        scores = figure.add_axes((0.695, 0.4, 0.275, 0.37), xlim=(26, 310), xscale="log", ylim=(0.5, 1))
         scores.set_xticks([32, 64, 128, 256], ["0.64", "1.28", "2.56", "5.12 s"])
         scores.minorticks_off()
-        scores.set_yticks([0, 0.5, 1], ["0", "50%", "100%"])
+        scores.set_yticks([0.5, 0.6, 0.7, 0.8, 0.9, 1], ["50%", "", "70%", "", "90%", ""])
         scores.tick_params(labelsize=9)
         scores.grid(True)
         (self.band,) = scores.fill([0], [0], color=MEASURED, alpha=0.13, lw=0)
@@ -209,7 +209,7 @@ class WindowPicture(Picture):
         (self.chosen,) = scores.plot([], [], "o", ms=10, mfc="none", mec=OURS, mew=2.5)
         (self.old,) = scores.plot([], [], "o", ms=10, mfc="none", mec=GHOST, mew=2)
         scores.legend(title="accuracy on", alignment="left", loc="lower left", bbox_to_anchor=(-0.03, 1.02), borderpad=0)
-        self.missing = scores.text(90, 0.5, "", ha="center", va="center", fontsize=10)
+        self.missing = scores.text(90, 0.75, "", ha="center", va="center", fontsize=10)
         ticks = {2**8: "256 B", 2**10: "1 KiB", 2**12: "4", 2**14: "16"}
         self.ram = BarGauge(figure, (0.695, 0.115, 0.275, 0.08), "RAM", ticks)
         return [
