@@ -4,8 +4,8 @@ from labkit.explorers import bench
 
 
 def test_a_drag_measures_both_ways():
-    row = bench.drag("cost", bench.explorers()["cost"])
-    assert row["moves"] > 40 and 0 < row["median_ms"] <= row["p90_ms"]
+    row = bench.drag("windows", bench.explorers()["windows"])
+    assert row["moves"] > 10 and 0 < row["median_ms"] <= row["p90_ms"]
     assert row["ratio"] > 2, "blitting must beat a new figure clearly, however busy the machine"
     assert row["explorer"] in bench.table({"budget_ms": 40, "rows": [row]})
 
