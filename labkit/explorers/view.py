@@ -13,7 +13,7 @@ import ipywidgets as W
 from labkit.course import style
 from labkit.explorers.base import Explorer, Setting
 
-LEFT_PX = 330
+LEFT_PX = 290
 STATUS_PX = 66  # three lines
 
 
@@ -28,10 +28,11 @@ class View:
         self.image = W.Image(format="png", layout=_fixed(width, height))
         self.status = W.HTML(layout=_fixed(width, STATUS_PX))
         self.table = W.HTML(layout=W.Layout(width=f"{LEFT_PX}px"))
-        left = W.VBox([*self.controls.values(), self.table], layout=W.Layout(width=f"{LEFT_PX + 20}px"))
+        left = W.VBox([*self.controls.values(), self.table], layout=W.Layout(width=f"{LEFT_PX + 10}px"))
         self.about = W.HTML(layout=W.Layout(width=f"{width}px"))
         right = W.VBox([self.status, self.image, self.about], layout=W.Layout(width=f"{width + 10}px"))
-        self.widget = W.HBox([left, right], layout=W.Layout(flex_flow="row wrap", align_items="flex-start"))
+        # on a narrow page the picture goes above the controls (wrap-reverse), so that a slider and what it moves stay in sight
+        self.widget = W.HBox([left, right], layout=W.Layout(flex_flow="row wrap-reverse", align_items="flex-end"))
         self.following = False
         self.refresh()
         for name, control in self.controls.items():
@@ -71,7 +72,7 @@ def _control(explorer: Explorer, name: str, setting: Setting) -> W.Widget:
         options=_options(explorer, name),
         value=getattr(explorer, name),
         description=setting.label,
-        style={"description_width": "100px"},
+        style={"description_width": "80px"},
         layout=W.Layout(width=f"{LEFT_PX}px"),
     )
 
