@@ -128,7 +128,7 @@ for name, window, color in (("no window", np.ones(64), style.OTHER), ("Hann wind
     spectrum = np.abs(np.fft.rfft(np.cos(2 * np.pi * 10.5 * long) * window))
     ax.plot(20 * np.log10(spectrum / spectrum.max()), color=color, marker=".", label=name)
 ax.set(xlabel="bin of the FFT", ylabel="dB below the peak", ylim=(-80, 3), title="10.5 swings in 64 samples")
-ax.legend()
+_ = ax.legend()
 
 # %% [markdown] cell="mel-text"
 # ## Exercise 2 · Mel bands
@@ -377,7 +377,7 @@ weighted = [layer for layer in workload.layers if layer.macs]
 fig, ax = plt.subplots(figsize=(7, 2.8))
 ax.bar(range(len(weighted)), [layer.macs / 1e3 for layer in weighted], color=style.OURS)
 ax.set_xticks(range(len(weighted)), ["pointwise" if layer.kernel == (1, 1) else layer.op for layer in weighted], rotation=30)
-ax.set(ylabel="thousand MACs", title=f"DS-CNN, layer by layer: {workload.macs:,} MACs, {workload.params:,} parameters")
+_ = ax.set(ylabel="thousand MACs", title=f"DS-CNN, layer by layer: {workload.macs:,} MACs, {workload.params:,} parameters")
 
 # %% [markdown] cell="macs-observe"
 # The depthwise layers are almost free in MACs; the pointwise ones pay for everything. Keep that in mind: in lab 03 a chip will
@@ -497,10 +497,11 @@ gap
 
 # %% cell="gap"
 retrained, real_card = models.pretrained("ds-cnn", "mini")
-for about in (card, real_card):
+for about in (card, real_card, models.card("keyword-baseline")):
+    print(f"{about.name}, trained on {about.data}:")
     for tested, figure in about.figures.items():
         interval = f"{figure['low']:.1%} to {figure['high']:.1%}, n = {figure['n']}"
-        print(f"{about.name:17} on {tested:23} {figure['accuracy']:6.1%}  ({interval})")
+        print(f"    {figure['accuracy']:6.1%} ({interval}) on {tested}")
 gap.reveal(100 * card.figures["unseen real voices"]["accuracy"])
 
 # %% [markdown] cell="gap-observe"
@@ -547,5 +548,5 @@ ledger.record(
 ledger.read("01")
 
 # %% [markdown] cell="next"
-# Next: **02 · Human activity**. Two numbers from this lab come back later: the front end's share of the work (lab 03), and the
-# accuracy that must survive when the weights shrink to 8, 4 and 1 bit (labs 04 to 07).
+# Next: **02 · Human activity**. Two numbers from this lab come back: the front end's share of the work in lab 03, and the accuracy,
+# which must survive whatever is done to make the network cheaper.
