@@ -6,11 +6,15 @@ BIN    := $(VENV)/bin
 # Linux without a GPU: make lab TORCH_INDEX=https://download.pytorch.org/whl/cpu  (200 MB instead of gigabytes of CUDA)
 TORCH_INDEX ?=
 TORCH_FLAGS := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+# In a container one is often root, which Jupyter wants to be told.
+JUPYTER_FLAGS := $(if $(filter 0,$(shell id -u)),--allow-root)
+# Class without a network: JupyterLab shall not ask whether it may fetch news.
+QUIET := {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}
 
 .PHONY: lab test environment clean
 
 lab: environment
-	$(BIN)/python -m jupyterlab notebooks/00_start.ipynb
+	$(BIN)/python -m jupyterlab $(JUPYTER_FLAGS) notebooks/00_start.ipynb
 
 test: environment
 	$(BIN)/labkit build --check
@@ -27,6 +31,8 @@ $(VENV)/ready: pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --progress-bar on torch==2.13.0 $(TORCH_FLAGS)
 	$(BIN)/python -m pip install --progress-bar on -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps -e .
+	mkdir -p $(VENV)/share/jupyter/lab/settings
+	echo '$(QUIET)' > $(VENV)/share/jupyter/lab/settings/overrides.json
 	touch $@
 
 clean:
