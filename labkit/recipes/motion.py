@@ -73,6 +73,7 @@ def har_cnn_hapt(seed: int = 0, folder=None, progress: bool = True) -> ModelCard
     figures = {}
     for classes, about in ((6, "six activities"), (12, "twelve classes")):
         data = motion.load("hapt", classes=classes)
+        data = dataclasses.replace(data, x=compress_rates(data.x))
         model, mean, std = train(data, dataclasses.replace(RECIPE, seed=seed), progress)
         test = data.part("test")
         report = evaluate(model, normalise(test.x, mean, std), test.y, test.labels)
@@ -90,10 +91,28 @@ def har_cnn_hapt(seed: int = 0, folder=None, progress: bool = True) -> ModelCard
         options={"classes": classes},
         figures=figures,
         training_seconds=round(time.perf_counter() - started, 1),
-        notes=("No weights are shipped: the data's README prohibits commercial use.",),
+        notes=(
+            "No weights are shipped: the data's README prohibits commercial use.",
+            "Angular rates w enter as w/sqrt|w|, chosen by cross-validation on the training subjects: a body turns at 0.03 rad/s "
+            "standing and 0.02 sitting, but 0.7 walking (medians), and the small difference must stay visible.",
+        ),
     )
     save(None, card, folder)
     return card
+
+
+def compress_rates(x: np.ndarray) -> np.ndarray:
+    """Windows ``(n, 6, samples)`` with every angular rate ω replaced by ω/√|ω|: same axis, square root of the speed.
+
+    The small turns of a standing body become visible beside those of a walking one. It commutes with a rotation of the sensor, so
+    `turn` may come after it.
+
+    >>> compress_rates(np.array([0, 0, 1, 0, 0, 0.04]).reshape(1, 6, 1)).ravel().round(6).tolist()
+    [0.0, 0.0, 1.0, 0.0, 0.0, 0.2]
+    """
+    acceleration, rates = x[:, :3], x[:, 3:]
+    speed = np.linalg.norm(rates, axis=1, keepdims=True)
+    return np.concatenate([acceleration, rates / np.sqrt(np.maximum(speed, 1e-6))], axis=1)
 
 
 def windows_table(seed: int = 0, folder=None, progress: bool = True) -> dict:
