@@ -68,9 +68,14 @@ def trace(model: nn.Module, example_inputs: torch.Tensor | tuple, *, bits: int =
     >>> [(layer.op, layer.macs, layer.params) for layer in workload.layers]
     [('conv', 61440, 496), ('linear', 8192, 8196)]
     """
+    if not isinstance(model, nn.Module):
+        raise TraceError(f"trace reads a torch.nn.Module, not {type(model).__name__}; give trace(model, example_input)")
     inputs = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
     if len(inputs) != 1:
         raise TraceError(f"trace reads networks with one input; {type(model).__name__} was given {len(inputs)}")
+    if not isinstance(inputs[0], torch.Tensor) or inputs[0].dim() < 2:
+        given = f"shape {tuple(inputs[0].shape)}" if isinstance(inputs[0], torch.Tensor) else type(inputs[0]).__name__
+        raise TraceError(f"the example input is {given}; give one tensor with the batch first, such as torch.zeros(1, 6, 128)")
     name = name or type(model).__name__
     if isinstance(model, LEAVES):
         model = nn.Sequential(model)
@@ -104,10 +109,14 @@ class _Tracer(torch.fx.Tracer):
 
 @dataclasses.dataclass
 class _Tensor:
-    """Who wrote a tensor, and which of its channels are alive, shape ``(channels,)``."""
+    """Who wrote a tensor, and which of its channels are alive, shape ``(channels,)``.
+
+    `clamped`: a ReLU came after the writer, so that a batch norm can no longer fold into it.
+    """
 
     source: str
     alive: np.ndarray
+    clamped: bool = False
 
 
 class _Recorder(torch.fx.Interpreter):
@@ -123,8 +132,8 @@ class _Recorder(torch.fx.Interpreter):
         kind = self._kind(node) if node.op.startswith("call_") else None
         try:
             result = super().run_node(node)
-        except RuntimeError as error:
-            raise TraceError(f"running {node.target!r} failed: {error}") from None
+        except Exception as error:  # whatever a layer raises for a shape or type that it was not made for
+            raise TraceError(f"running {str(node.target)!r} failed: {error}") from None
         if node.op == "placeholder":
             self.tensors[node] = _Tensor(INPUT, np.ones(result.shape[1], dtype=bool))
         elif kind and isinstance(result, torch.Tensor):
@@ -155,12 +164,13 @@ class _Recorder(torch.fx.Interpreter):
         if kind in ("add", "mul") and len(feeding) == 1:
             kind = "clamp"  # scaling or shifting by a constant moves the requantization's numbers
         if kind == "free":
-            self.tensors[node] = _Tensor(first.source, _spread(first.alive, result.shape[1] if result.dim() > 1 else 1))
-        elif kind == "norm" and producer is not None and producer.op in WEIGHTED:
+            alive = _spread(first.alive, result.shape[1] if result.dim() > 1 else 1)
+            self.tensors[node] = dataclasses.replace(first, alive=alive)
+        elif kind == "norm" and _folds(feeding[0], first, producer):
             self.layers[producer.name] = dataclasses.replace(producer, bias=True)
             self.tensors[node] = first
         elif kind == "clamp" and producer is not None:
-            self.tensors[node] = first
+            self.tensors[node] = dataclasses.replace(first, clamped=True)
         else:
             kind = "activation" if kind == "clamp" else kind
             self._append(node, kind, result, [self.tensors[n] for n in feeding], tuple(self.env[feeding[0]].shape[1:]))
@@ -172,13 +182,20 @@ class _Recorder(torch.fx.Interpreter):
         alive = _spread(tensors[0].alive, in_shape[0])
         facts = {}
         if kind in ("conv", "linear"):
+            if module.weight.dim() != len(in_shape) + 1:
+                raise TraceError(
+                    f"trace cannot read {name!r} ({type(module).__name__}) on an input of shape {in_shape} behind the batch; "
+                    "give it (features,) for a linear layer, (channels, length) or (channels, height, width) for a convolution"
+                )
             kind, facts, alive = self._weighted(kind, module, alive)
         elif kind == "add":
             alive = np.any([_spread(t.alive, out_shape[0]) for t in tensors], axis=0)
         elif kind == "concat":
             alive = np.concatenate([t.alive for t in tensors])
         elif kind in ("avgpool", "maxpool"):
-            facts = _pool_window(module, in_shape, out_shape)
+            if in_shape[:1] != out_shape[:1]:
+                raise TraceError(f"trace cannot read {name!r}: it pools over channels or the batch; pool over time or space only")
+            facts = _pool_window(node, module, in_shape, out_shape)
         facts["activation_bits"] = int(getattr(module, "activation_bits", self.bits))
         self.layers[name] = Layer(name, kind, tuple(t.source for t in tensors), in_shape, out_shape, **facts)
         self.tensors[node] = _Tensor(name, _spread(alive, out_shape[0]))
@@ -191,7 +208,8 @@ class _Recorder(torch.fx.Interpreter):
         if kind == "conv":
             padding = module.padding
             if isinstance(padding, str):
-                padding = tuple((k - 1) // 2 if padding == "same" else 0 for k in module.kernel_size)
+                reach = [d * (k - 1) // 2 for d, k in zip(module.dilation, module.kernel_size, strict=True)]
+                padding = tuple(reach) if padding == "same" else (0,) * len(reach)
             facts = {"kernel": module.kernel_size, "stride": module.stride, "padding": padding, "groups": module.groups}
             if module.groups == module.in_channels == module.out_channels:
                 kind, alive_out = "depthwise", alive_out & alive_in
@@ -206,6 +224,11 @@ class _Recorder(torch.fx.Interpreter):
         return kind, facts, alive_out
 
 
+def _folds(node: torch.fx.Node, tensor: _Tensor, producer: Layer | None) -> bool:
+    """Whether a batch norm goes into the weights of the layer before it: nothing stands between, nobody else reads that layer."""
+    return producer is not None and producer.op in WEIGHTED and not tensor.clamped and len(node.users) == 1
+
+
 def _spread(alive: np.ndarray, channels: int) -> np.ndarray:
     """Follows channels through a reshape: flattening (C, H, W) repeats each channel H·W times; any other mixes them."""
     if channels % len(alive) == 0:
@@ -213,10 +236,15 @@ def _spread(alive: np.ndarray, channels: int) -> np.ndarray:
     return np.ones(channels, dtype=bool)
 
 
-def _pool_window(module, in_shape, out_shape) -> dict:
-    """Window and stride of a pooling layer; of an adaptive or functional one, those that cover the input evenly."""
-    even = tuple(math.ceil(i / o) for i, o in zip(in_shape[1:], out_shape[1:] or (1,) * (len(in_shape) - 1), strict=True))
-    size = getattr(module, "kernel_size", even)
-    stride = getattr(module, "stride", None) or size
+def _pool_window(node, module, in_shape, out_shape) -> dict:
+    """Window and stride of a pooling layer or function; of an adaptive one or a mean, those that cover the input evenly."""
+    out_sizes = out_shape[1:] + (1,) * (len(in_shape) - len(out_shape))
+    even = tuple(math.ceil(i / o) for i, o in zip(in_shape[1:], out_sizes, strict=True))
+    if module is None and node.name.startswith(("max_pool", "avg_pool")):  # max_pool2d(x, 3, stride=2)
+        said = dict(zip(("kernel_size", "stride"), node.args[1:3], strict=False)) | node.kwargs
+        size, stride = said["kernel_size"], said.get("stride") or said["kernel_size"]
+    else:
+        size = getattr(module, "kernel_size", even)
+        stride = getattr(module, "stride", None) or size
     wide = [v if isinstance(v, tuple) else (v,) * len(even) for v in (size, stride)]
     return {"kernel": wide[0], "stride": wide[1]}

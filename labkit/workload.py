@@ -235,11 +235,11 @@ class Workload:
                 size[layer.name] = math.ceil(layer.out_bytes / positions(layer.out_shape))
         if frame_by_frame.get(INPUT):  # one window of samples
             size[INPUT] = math.ceil(self.layers[0].out_channels * self.input_bits / 8)
-        change = [0] * (len(self.layers) + 1)
+        change = [0] * (len(self.layers) + 2)
         for tensor, nbytes in size.items():
             change[born[tensor]] += nbytes
             change[last_read.get(tensor, born[tensor]) + 1] -= nbytes
-        return np.cumsum(change[:-1], dtype=np.int64)
+        return np.cumsum(change[:-2], dtype=np.int64)
 
     @cached_property
     def peak_activation_bytes(self) -> int:

@@ -87,6 +87,52 @@ def test_a_norm_that_cannot_fold_is_a_layer():
     assert workload.layers[1].bias
 
 
+def test_a_norm_behind_a_relu_is_a_layer():
+    workload = trace(nn.Sequential(nn.Conv1d(6, 8, 3), nn.ReLU(), nn.Dropout(), nn.BatchNorm1d(8)), torch.zeros(1, 6, 20))
+    assert [x.op for x in workload.layers] == ["conv", "norm"]
+
+
+def test_a_norm_does_not_fold_into_a_layer_that_somebody_else_reads():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv1d(4, 4, 1), nn.BatchNorm1d(4)
+
+        def forward(self, x):
+            y = self.conv(x)
+            return self.norm(y) + y
+
+    assert [x.op for x in trace(Both(), torch.zeros(1, 4, 9)).layers] == ["conv", "norm", "add"]
+
+
+@pytest.mark.parametrize(
+    ("pool", "kernel", "stride"),
+    [
+        (lambda x: F.avg_pool2d(x, 3, 1, 1), (3, 3), (1, 1)),
+        (lambda x: F.max_pool2d(x, 3, stride=2), (3, 3), (2, 2)),
+        (lambda x: F.avg_pool2d(x, kernel_size=(2, 4)), (2, 4), (2, 4)),
+        (lambda x: F.adaptive_avg_pool2d(x, 1), (8, 8), (8, 8)),
+        (lambda x: x.mean(3), (1, 8), (1, 8)),
+    ],
+)
+def test_windows_of_pooling_functions(pool, kernel, stride):
+    class Pool(nn.Module):
+        def forward(self, x):
+            return pool(x)
+
+    layer = trace(Pool(), torch.zeros(1, 3, 8, 8)).layers[0]
+    assert (layer.kernel, layer.stride) == (kernel, stride)
+
+
+def test_same_padding_counts_the_dilation():
+    assert trace(nn.Conv1d(6, 4, 3, padding="same", dilation=4), torch.zeros(1, 6, 20)).layers[0].padding == (4,)
+
+
+def test_a_network_that_costs_nothing_has_an_empty_workload():
+    workload = trace(nn.Identity(), torch.zeros(1, 4))
+    assert (len(workload), workload.macs, workload.peak_activation_bytes) == (0, 0, 0)
+
+
 def test_a_curve_is_a_layer_and_a_clamp_is_not():
     workload = trace(nn.Sequential(nn.Conv1d(6, 8, 3), nn.ReLU(), nn.Conv1d(8, 8, 3), nn.Sigmoid()), torch.zeros(1, 6, 20))
     assert [x.op for x in workload.layers] == ["conv", "conv", "activation"]
@@ -170,12 +216,22 @@ class Branching(nn.Module):
         return x if x.sum() > 0 else -x
 
 
+class Mean(nn.Module):
+    def forward(self, x):
+        return x.mean(1)
+
+
 @pytest.mark.parametrize(
     ("model", "example", "words"),
     [
         (nn.Sequential(nn.Conv1d(3, 4, 1), nn.LSTM(4, 4)), (1, 3, 8), ["'1'", "LSTM"]),
         (Branching(), (1, 3, 8), ["Branching", "control flow"]),
         (nn.Sequential(nn.Linear(5, 2)), (1, 7), ["failed"]),
+        (nn.Sequential(nn.Linear(6, 8)), (1, 128, 6), ["'0'", "Linear", "(features,)"]),
+        (nn.Sequential(nn.Conv2d(3, 8, 3)), (3, 16, 16), ["'0'", "Conv2d"]),
+        (nn.Linear(5, 2), (5,), ["batch first"]),
+        (Mean(), (1, 3, 8), ["mean", "channels"]),
+        ("ds-cnn", (1, 3), ["not str"]),
     ],
 )
 def test_what_cannot_be_read_is_named(model, example, words):
@@ -183,6 +239,12 @@ def test_what_cannot_be_read_is_named(model, example, words):
         trace(model, torch.zeros(*example))
     assert all(word in str(error.value) for word in words)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("example", [{"a": torch.zeros(1, 4)}, [torch.zeros(1, 4)], torch.zeros(1, 4).numpy()])
+def test_an_example_that_is_no_tensor_is_refused(example):
+    with pytest.raises(TraceError, match="give one tensor"):
+        trace(nn.Linear(4, 2), example)
 
 
 def test_two_inputs_are_refused():
