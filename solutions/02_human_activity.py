@@ -451,8 +451,8 @@ _ = ax.legend(loc="upper left")
 
 # %% [markdown] cell="vote-observe"
 # A majority removes single slips, and answers seconds late after every change. Where the network leans to the wrong side for a
-# while, as after 80 s, the majority turns half wrong into all wrong. Votes help against *independent* mistakes; neighbouring windows
-# of one person are not independent.
+# while, as after 80 s, the majority turns half wrong into all wrong. Votes help against *independent* mistakes, and neighbouring
+# windows of one person are not independent.
 
 # %% [markdown] cell="paper-text"
 # ## The paper says, measured here

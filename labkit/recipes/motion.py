@@ -115,11 +115,12 @@ def compress_rates(x: np.ndarray) -> np.ndarray:
     return np.concatenate([acceleration, rates / np.sqrt(np.maximum(speed, 1e-6))], axis=1)
 
 
-def windows_table(seed: int = 0, folder=None, progress: bool = True) -> dict:
+def windows_table(seed: int = 0, folder=None, progress: bool = True) -> str:
     """Accuracy by window, hop and channels, for people never seen and with leakage: `labkit/explorers/tables/windows.json`.
 
     Every entry is HAR-CNN after the same short training. `accuracy` is the mean over ten people, tested in three groups by networks
     that did not see their group; `leaked` is what the same training scores on a random third of the windows of everybody.
+    Returns the table as text.
     """
     started = time.perf_counter()
     settings = [(w, w * part // 4, c) for w in (32, 64, 128, 256) for part in (1, 2, 4) for c in ("acc", "gyro", "both")]
@@ -136,7 +137,8 @@ def windows_table(seed: int = 0, folder=None, progress: bool = True) -> dict:
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(table, indent=1) + "\n")
     os.replace(part, path)
-    return table
+    lines = [f"{e['window']:6}  {e['hop']:4}  {e['channels']:8}  {e['accuracy']:12.1%}  {e['leaked']:12.1%}" for e in entries]
+    return "\n".join(["window   hop  channels  unseen people  random split", *lines])
 
 
 def table_entry(window: int, hop: int, channels: str, seed: int = 0, steps: int = TABLE_STEPS) -> dict:
