@@ -94,8 +94,15 @@ def bench(args) -> int:
     return 0
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the words in one sentence, without argparse's usage lines."""
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: {message}; {self.prog} --help says more\n")
+
+
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="labkit", description="The TinyML Lab Kit.")
+    parser = Parser(prog="labkit", description="The TinyML Lab Kit.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(function, help):
@@ -130,8 +137,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return args.run(args)
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        print(f"labkit {args.command}: {error}", file=sys.stderr)
+        sentence = " ".join(str(error).split())  # torch and others write several lines
+        print(f"labkit {args.command}: {sentence}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"labkit {args.command}: stopped", file=sys.stderr)
+        return 130  # what a shell expects of Ctrl-C
 
 
 if __name__ == "__main__":

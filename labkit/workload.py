@@ -1,9 +1,7 @@
 """The waist of the hourglass: what a network costs, before any device is named.
 
 Everything above makes a `Workload` (a traced model, a quantized one, a point of a search space); everything below prices it
-(a Cortex-M, an accelerator). A workload is plain records, so this file needs numpy and nothing else.
-
-Shapes leave out the batch: ``(channels, length)`` in 1-D, ``(channels, height, width)`` in 2-D, ``(features,)`` for vectors.
+(a Cortex-M, an accelerator). A workload is plain records (`labkit.layer`), so this file needs numpy and nothing else.
 """
 
 from __future__ import annotations
@@ -17,151 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from labkit import atomic
+from labkit.layer import FRONT_END, INPUT, OPS, PLAIN, WEIGHTED, Layer, positions
 from labkit.naming import did_you_mean
 
-WEIGHTED = ("conv", "depthwise", "linear")
-FRONT_END = ("window", "fft", "power", "mel", "log", "dct")
-PLAIN = ("avgpool", "maxpool", "add", "mul", "concat", "activation", "norm", "softmax")
-OPS = WEIGHTED + PLAIN + FRONT_END
-
-INPUT = "input"  # the name by which layers refer to the network's input
-BIAS_BITS = 32  # int32 accumulators take int32 biases (TFLite int8 specification); a float bias is as wide
-
-
-def positions(shape: tuple[int, ...]) -> int:
-    """Number of places a filter is applied at: the product of the spatial sizes.
-
-    >>> positions((64, 25, 5))
-    125
-    """
-    return math.prod(shape[1:])
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One operation of a network. Costs are properties, so that they cannot disagree with the shapes.
-
-    `inputs` names the layers it reads (or ``"input"``). `weight_bits` is one number, or one per output channel, where 0 means
-    that the channel is pruned. `density` is the share of non-zero weights. `live_inputs` and `live_outputs` count the channels
-    that are not constant (``None``: all of them).
-
-    >>> conv = Layer("conv", "conv", ("input",), (1, 49, 10), (64, 25, 5), kernel=(10, 4), stride=(2, 2), bias=True)
-    >>> conv.macs, conv.params, conv.weight_bytes
-    (320000, 2624, 2816)
-    """
-
-    name: str
-    op: str
-    inputs: tuple[str, ...]
-    in_shape: tuple[int, ...]
-    out_shape: tuple[int, ...]
-    kernel: tuple[int, ...] = ()
-    stride: tuple[int, ...] = ()
-    padding: tuple[int, ...] = ()
-    groups: int = 1
-    bias: bool = False
-    weight_bits: int | tuple[int, ...] = 8
-    activation_bits: int = 8
-    density: float = 1.0
-    live_inputs: int | None = None
-    live_outputs: int | None = None
-
-    def __post_init__(self):
-        if self.op not in OPS:
-            raise ValueError(f"layer {self.name!r}: unknown operation {self.op!r}; {did_you_mean(self.op, OPS)}")
-        for field in ("inputs", "in_shape", "out_shape", "kernel", "stride", "padding"):
-            object.__setattr__(self, field, tuple(getattr(self, field)))
-        if not isinstance(self.weight_bits, int):
-            object.__setattr__(self, "weight_bits", tuple(int(b) for b in self.weight_bits))
-            if len(self.weight_bits) != self.out_channels:
-                raise ValueError(
-                    f"layer {self.name!r}: {len(self.weight_bits)} bit widths for {self.out_channels} output channels; "
-                    "give one number, or one per output channel"
-                )
-        if not 0.0 <= self.density <= 1.0:
-            raise ValueError(f"layer {self.name!r}: density {self.density} is not a share; give a number from 0 to 1")
-
-    @property
-    def in_channels(self) -> int:
-        return self.in_shape[0]
-
-    @property
-    def out_channels(self) -> int:
-        return self.out_shape[0]
-
-    @property
-    def out_elements(self) -> int:
-        """Numbers written: what a microcontroller requantizes and stores."""
-        return math.prod(self.out_shape)
-
-    @property
-    def weights_per_channel(self) -> int:
-        """Weights behind one output channel: the length of the dot product it computes."""
-        if self.op == "conv":
-            return math.prod(self.kernel) * self.in_channels // self.groups
-        if self.op == "depthwise":
-            return math.prod(self.kernel)
-        if self.op == "linear":
-            return math.prod(self.in_shape)
-        return 0
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates, counted as if nothing were pruned."""
-        if self.op in WEIGHTED:
-            return self.weights_per_channel * self.out_elements
-        frames = positions(self.out_shape)
-        if self.op == "window":  # one product per sample
-            return self.out_channels * frames
-        if self.op == "fft":  # n real points as n/2 complex ones: n log2(n/2) MACs of butterflies, n to split the spectrum
-            n = self.kernel[0]
-            return int(n * math.log2(n)) * frames
-        if self.op == "power":  # re² + im²
-            return 2 * self.out_channels * frames
-        if self.op == "mel":  # a frequency lies under two triangles at most
-            return 2 * self.in_channels * frames
-        if self.op == "dct":
-            return self.in_channels * self.out_channels * frames
-        return 0
-
-    @property
-    def params(self) -> int:
-        """Weights and biases, with batch normalisation folded into them."""
-        if self.op in WEIGHTED:
-            return self.out_channels * (self.weights_per_channel + self.bias)
-        return 2 * self.out_channels if self.op == "norm" else 0
-
-    @property
-    def live_fraction(self) -> float:
-        """Share of the MACs that touch no constant (dead) channel.
-
-        A compiler can fold a constant channel into the next bias; half of MLPerf Tiny's VWW network goes that way.
-        """
-        live_out = 1.0 if self.live_outputs is None else self.live_outputs / self.out_channels
-        live_in = 1.0 if self.live_inputs is None else self.live_inputs / self.in_channels
-        return live_out if self.op == "depthwise" else live_out * live_in
-
-    @property
-    def live_macs(self) -> int:
-        return round(self.macs * self.live_fraction)
-
-    @property
-    def channel_bits(self) -> np.ndarray:
-        """Weight bits of each output channel, shape ``(out_channels,)``."""
-        return np.broadcast_to(np.asarray(self.weight_bits), (self.out_channels,))
-
-    @property
-    def weight_bytes(self) -> int:
-        """Flash taken by weights and biases; a channel of 0 bits takes none."""
-        if self.op not in WEIGHTED:
-            return self.params * BIAS_BITS // 8
-        bits = self.channel_bits
-        total = self.weights_per_channel * int(bits.sum()) + BIAS_BITS * self.bias * int(np.count_nonzero(bits))
-        return math.ceil(total / 8)
-
-    @property
-    def out_bytes(self) -> int:
-        return math.ceil(self.out_elements * self.activation_bits / 8)
+__all__ = ["FRONT_END", "INPUT", "OPS", "PLAIN", "WEIGHTED", "Layer", "Workload", "positions"]
 
 
 @dataclass(frozen=True)
@@ -273,22 +131,29 @@ class Workload:
 
     @classmethod
     def from_dict(cls, data: dict) -> Workload:
-        layers = tuple(_record(Layer, layer) for layer in data.get("layers", ()))
-        return _record(cls, {**data, "layers": layers})
+        """Raises ValueError naming any unknown or missing key, and for values that are no workload."""
+        try:
+            layers = tuple(_record(Layer, layer) for layer in data.get("layers", ()))
+            return _record(cls, {**data, "layers": layers})
+        except (TypeError, AttributeError) as error:  # a number where a list belongs, a list where a record belongs
+            raise ValueError(f"this is no workload ({error}); write one with Workload.to_json") from None
 
     def to_json(self, path: str | Path) -> None:
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+        atomic.write(Path(path), json.dumps(self.to_dict(), indent=1) + "\n")
 
     @classmethod
     def from_json(cls, path: str | Path) -> Workload:
-        """Reads what `to_json` wrote. Raises ValueError naming any unknown or missing key."""
+        """Reads what `to_json` wrote. Raises ValueError for a file that cannot be read, and as `from_dict` does."""
         try:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read ({error.strerror}); give a file that Workload.to_json wrote") from None
+        except ValueError as error:
             raise ValueError(f"{path} is not JSON ({error}); write it with Workload.to_json") from None
-        if not isinstance(data, dict):
-            raise ValueError(f"{path} does not hold a workload; write it with Workload.to_json")
-        return cls.from_dict(data)
+        try:
+            return cls.from_dict(data)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
 
 
 def _record(cls, data: dict):

@@ -43,7 +43,7 @@ def test_validate_prints_rows_of_the_fixed_shape(capsys):
     [
         (["estimate", "ds-cnnn", "--device", "max78000"], "did you mean ds-cnn"),
         (["estimate", "ds-cnn", "--device", "max7800"], "did you mean max78000"),
-        (["estimate", "nowhere.json", "--device", "max78000"], "nowhere.json"),
+        (["estimate", "nowhere.json", "--device", "max78000"], "nowhere.json cannot be read"),
         (["train", "ds-cnn-syntetic"], "did you mean ds-cnn-synthetic"),
         (["build", "99"], "99"),
     ],
@@ -52,6 +52,15 @@ def test_an_error_is_one_sentence_on_stderr_and_status_2(capsys, words, sentence
     code, out, err = run(capsys, *words)
     assert (code, out) == (2, "")
     assert sentence in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [[], ["frob"], ["estimate"], ["estimate", "ds-cnn", "--jsn"], ["bench", "nothing"]])
+def test_words_that_make_no_command_are_one_sentence_too(capsys, words):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(words)
+    out, err = capsys.readouterr()
+    assert (stop.value.code, out, err.count("\n")) == (2, "", 1)
+    assert "--help says more" in err
 
 
 def test_models_and_devices_are_listed(capsys):

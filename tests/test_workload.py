@@ -140,6 +140,16 @@ def test_json_file_round_trip(tmp_path):
         (lambda d: d["layers"][0].update(weight_bits=[8, 8]), "2 bit widths for 4 output channels"),
         (lambda d: d["layers"][0].update(density=1.5), "density 1.5 is not a share"),
         (lambda d: d["layers"].append(d["layers"][0]), "two layers are called 'c'"),
+        (lambda d: d["layers"][0].update(in_shape=[-3, 8]), "in_shape is [-3, 8]; give whole numbers, 1 or more"),
+        (lambda d: d["layers"][0].update(in_shape=[]), "must not be empty"),
+        (lambda d: d["layers"][0].update(inputs=[]), "must not be empty"),
+        (lambda d: d["layers"][0].update(in_shape=5), "not iterable"),
+        (lambda d: d["layers"][0].update(kernel=[]), "one size for each axis"),
+        (lambda d: d["layers"][0].update(groups=0), "groups is 0"),
+        (lambda d: d["layers"][0].update(weight_bits=-8), "weight_bits is -8"),
+        (lambda d: d["layers"][0].update(live_inputs="3"), "live_inputs is '3'"),
+        (lambda d: d.update(layers=None), "write one with Workload.to_json"),
+        (lambda d: d.update(layers=[1]), "write one with Workload.to_json"),
     ],
 )
 def test_a_wrong_record_is_refused_with_one_sentence(change, sentence):
@@ -153,10 +163,12 @@ def test_a_wrong_record_is_refused_with_one_sentence(change, sentence):
 
 
 def test_files_that_hold_no_workload(tmp_path):
-    for text in ("{", "[1]"):
-        (tmp_path / "x.json").write_text(text)
-        with pytest.raises(ValueError, match=r"Workload\.to_json"):
+    for content in (b"{", b"[1]", b"\xff\xfe"):
+        (tmp_path / "x.json").write_bytes(content)
+        with pytest.raises(ValueError, match=r"x\.json.*Workload\.to_json"):
             Workload.from_json(tmp_path / "x.json")
+    with pytest.raises(ValueError, match=r"none\.json cannot be read .*Workload\.to_json"):
+        Workload.from_json(tmp_path / "none.json")
 
 
 def test_layers_are_found_by_name():

@@ -18,7 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from labkit.course import atomic, source
+from labkit import atomic
+from labkit.course import source
 from labkit.course.compare import MIME, bundle, payloads
 from labkit.course.source import Cell, Lab, LabError
 from labkit.naming import did_you_mean

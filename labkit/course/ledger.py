@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from labkit.course import atomic
+from labkit import atomic
 
 PARTS = ("labs", "predictions")
 

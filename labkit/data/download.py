@@ -52,12 +52,12 @@ def fetch(url: str, sha256: str | None, *, offline: str = "", progress: bool = T
     own = path.with_name(path.name + ".sha256")
     part = path.with_name(path.name + ".part")
     by_hand = f"put the file into {cache()} by hand" + (f", or use {offline}, which needs no network" if offline else "")
-    if sha256 is None and own.exists():
-        sha256 = own.read_text().strip()
-    elif sha256 is None:
-        part.unlink(missing_ok=True)
     pooch.get_logger().setLevel("WARNING")
     with storing(path):
+        if sha256 is None and own.exists():
+            sha256 = own.read_text().strip()
+        elif sha256 is None:
+            part.unlink(missing_ok=True)
         try:
             pooch.retrieve(url, sha256 and f"sha256:{sha256}", path.name, path.parent, downloader=Resume(part, progress))
         except requests.RequestException as error:

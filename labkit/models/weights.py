@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from labkit import atomic
 from labkit.models.zoo import build
 from labkit.naming import did_you_mean
 
@@ -99,9 +100,7 @@ def save(model: nn.Module | None, card: ModelCard, folder: str | Path | None = N
         part = folder / f"{card.name}.safetensors.part"
         save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, part)
         os.replace(part, folder / f"{card.name}.safetensors")
-    part = folder / f"{card.name}.json.part"
-    part.write_text(json.dumps(dataclasses.asdict(card), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(part, folder / f"{card.name}.json")
+    atomic.write(folder / f"{card.name}.json", json.dumps(dataclasses.asdict(card), indent=1, ensure_ascii=False) + "\n")
 
 
 def shipped(folder: str | Path | None = None) -> list[str]:

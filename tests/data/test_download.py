@@ -143,8 +143,9 @@ def test_a_disk_that_is_full_or_read_only(server, monkeypatch):
     blocked = download.cache() / "file"
     blocked.write_text("not a folder")
     monkeypatch.setenv("LABKIT_DATA", str(blocked))
-    with pytest.raises(ValueError, match=r"cannot write .*; free space, or point LABKIT_DATA"):
-        fetch(server)
+    for sha256 in (SHA256, None):
+        with pytest.raises(ValueError, match=r"cannot write .*; free space, or point LABKIT_DATA"):
+            fetch(server, sha256)
 
 
 def tar_with(path, **members):

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from labkit.course import atomic
+from labkit import atomic
 
 
 def test_written_whole_and_readable_by_others(tmp_path):
