@@ -137,8 +137,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return args.run(args)
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        sentence = " ".join(str(error).split())  # torch and others write several lines
-        print(f"labkit {args.command}: {sentence}", file=sys.stderr)
+        print(f"labkit {args.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"labkit {args.command}: stopped", file=sys.stderr)

@@ -210,7 +210,8 @@ class _Run:
 
     def _identity(self) -> dict:
         """What must agree for a checkpoint to belong to this run."""
-        return dataclasses.asdict(self.recipe) | {"training examples": len(self.train[1])}
+        weights = sum(parameter.numel() for parameter in self.model.parameters())
+        return dataclasses.asdict(self.recipe) | {"training examples": len(self.train[1]), "weights of the network": weights}
 
     _COUNTERS = ("epoch", "best_epoch", "best", "loss", "val_loss", "val_accuracy")
 

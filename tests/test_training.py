@@ -97,6 +97,8 @@ def test_a_checkpoint_of_another_run_or_a_broken_one_is_refused(tmp_path):
     trained(checkpoint=path)
     with pytest.raises(TrainingError, match=r"epochs: 6 there, 7 here.*delete it"):
         trained(Recipe(epochs=7, batch_size=16, learning_rate=5e-3), checkpoint=path)
+    with pytest.raises(TrainingError, match="weights of the network"):
+        fit(nn.Linear(2, 2), examples(), None, RECIPE, checkpoint=path, progress=False)
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(TrainingError, match="delete it to start again"):
         trained(checkpoint=path)

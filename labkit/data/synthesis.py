@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -114,8 +115,8 @@ def _read_chunk(chunk: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     try:
         with np.load(chunk_file(chunk), allow_pickle=False) as stored:
             return stored["audio"], stored["y"], stored["speaker"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise ValueError(f"{chunk_file(chunk)} is damaged ({error}); delete it to have it generated again") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{chunk_file(chunk)} is damaged ({type(error).__name__}); delete it to have it generated again") from None
 
 
 def _generate(chunks: list[int], progress: bool) -> None:

@@ -9,6 +9,7 @@ The small functions take numpy arrays, so that a slider can redraw a whole curve
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -47,7 +48,7 @@ class DutyCycle:
 
     def __post_init__(self):
         sensor(self.sensor)
-        if self.rate_hz < 0:
+        if not 0 <= self.rate_hz < math.inf:  # NaN is not either
             raise ValueError(f"{self.rate_hz} inferences a second; give a rate of 0 or more")
         if not 0.0 <= self.sensor_duty <= 1.0:
             raise ValueError(f"a sensor cannot be on for {self.sensor_duty} of the time; give a share from 0 to 1")

@@ -51,8 +51,13 @@ class LayerTable:
 
     @classmethod
     def of(cls, workloads: Sequence[Workload]) -> LayerTable:
+        if isinstance(workloads, Workload):
+            raise ValueError("estimate_many wants a list of workloads; for one, call estimate")
         workloads = tuple(workloads)
         for workload in workloads:
+            if not isinstance(workload, Workload):
+                kind = type(workload).__name__
+                raise ValueError(f"a device prices a Workload, not {kind}; make one with labkit.trace(model, example)")
             if not len(workload):
                 raise ValueError(f"workload {workload.name!r} has no layers; trace a network that computes something")
         rows = [_row(layer) for workload in workloads for layer in workload.layers]

@@ -59,9 +59,10 @@ def test_generation_is_cached_resumed_and_the_same_again(tmp_path, monkeypatch):
     words = first.only(first.y >= 2).x[:]
     assert (words.std(axis=1) > 1e-3).all() and len(np.unique(words, axis=0)) == len(words)
     assert [file.suffix for file in synthesis.chunk_file(0).parent.iterdir()] == [".npz"] * 2
-    synthesis.chunk_file(0).write_bytes(b"half a file")
-    with pytest.raises(ValueError, match="is damaged"):
-        speech.load("synthetic", speakers=2, progress=False)
+    for damaged in (b"half a file", synthesis.chunk_file(0).read_bytes()[:1000]):
+        synthesis.chunk_file(0).write_bytes(damaged)
+        with pytest.raises(ValueError, match="is damaged"):
+            speech.load("synthetic", speakers=2, progress=False)
 
 
 @needs_espeak

@@ -63,3 +63,5 @@ def test_mistakes_are_named():
         DutyCycle(1, sensor="microfone")
     with pytest.raises(ValueError, match="share from 0 to 1"):
         DutyCycle(1, sensor_duty=2)
+    with pytest.raises(ValueError, match="rate of 0 or more"):
+        DutyCycle(float("nan"))

@@ -120,6 +120,10 @@ def test_more_channels_or_a_larger_kernel_are_never_faster(channels, more, kerne
 def test_empty_inputs():
     device = labkit.device("max78000")
     assert device.estimate_many([])["latency_ms"].shape == (0,)
+    with pytest.raises(ValueError, match=r"not str; make one with labkit\.trace"):
+        DEVICES[0].estimate("ds-cnn")
+    with pytest.raises(ValueError, match="wants a list"):
+        DEVICES[0].estimate_many(network())
     with pytest.raises(ValueError, match="no layers"):
         device.estimate(Workload("empty", (3,), ()))
 
