@@ -60,6 +60,7 @@ def trace(model: nn.Module, example_inputs: torch.Tensor | tuple, *, bits: int =
     A layer with attributes `weight_bits` (a number, or one per output channel) or `activation_bits` is recorded at those widths,
     any other at `bits`: 8 by default, because int8 is how such a network is deployed. Weights that are exactly zero lower the
     density; output channels without any weight are dead, and so is what only they feed (a depthwise filter, a pooled channel).
+    A module called twice is two layers, and its weights are counted twice.
 
     Raises TraceError naming the module when the network has something that cannot be read.
 
@@ -164,7 +165,9 @@ class _Recorder(torch.fx.Interpreter):
         if kind in ("add", "mul") and len(feeding) == 1:
             kind = "clamp"  # scaling or shifting by a constant moves the requantization's numbers
         if kind == "free":
-            alive = _spread(first.alive, result.shape[1] if result.dim() > 1 else 1)
+            channels = result.shape[1] if result.dim() > 1 else 1
+            mixed = node.name.startswith(("transpose", "permute"))  # another axis becomes the channels: none of them is constant
+            alive = np.ones(channels, dtype=bool) if mixed else _spread(first.alive, channels)
             self.tensors[node] = dataclasses.replace(first, alive=alive)
         elif kind == "norm" and _folds(feeding[0], first, producer):
             self.layers[producer.name] = dataclasses.replace(producer, bias=True)

@@ -155,6 +155,21 @@ def test_dead_channels_are_followed_through_depthwise_and_into_the_next_layer():
     assert first.density == pytest.approx(0.25)
 
 
+def test_turning_channels_into_time_leaves_no_channel_dead():
+    class Turn(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.last = nn.Conv1d(3, 4, 1), nn.Conv1d(8, 2, 1)
+
+        def forward(self, x):
+            return self.last(self.conv(x).transpose(1, 2))
+
+    net = Turn()
+    with torch.no_grad():
+        net.conv.weight[1:] = 0
+    assert trace(net, torch.zeros(1, 3, 8)).layers[1].live_inputs == 8
+
+
 def test_a_shortcut_keeps_a_channel_alive():
     class Residual(nn.Module):
         def __init__(self):

@@ -233,8 +233,7 @@ def mfcc_torchaudio(audio: np.ndarray, config: FeatureConfig | None = None) -> n
 def workload(config: FeatureConfig | None = None, seconds: float = 1.0) -> Workload:
     """What the MFCC of `seconds` of 16-bit audio cost, layer by layer, for `Workload.then(network)`.
 
-    MACs are those of the whole recording. So is the memory, with every frame kept; a device that works frame by frame keeps
-    one frame of the first four layers only.
+    MACs are those of the whole recording; of what lies between its layers a device keeps one frame (`Workload.memory_profile`).
 
     >>> [(layer.op, layer.macs) for layer in workload().layers]
     [('window', 23520), ('fft', 225792), ('power', 25186), ('mel', 25186), ('log', 0), ('dct', 19600)]
