@@ -48,7 +48,11 @@ def tc_resnet8_synthetic(seed: int, folder=None, progress: bool = True) -> Model
 
 
 def ds_cnn_mini(seed: int, folder=None, progress: bool = True) -> ModelCard:
-    """DS-CNN that goes on from the shipped `ds-cnn-synthetic` to real clips. Input and normalisation stay those it knows."""
+    """DS-CNN that goes on from the shipped `ds-cnn-synthetic` to real clips. Input and normalisation stay those it knows.
+
+    Tried and left out: coloured microphones, hidden frames and 100 to 120 epochs gave 0.9 to 1.6 points more on the validation
+    people and 2.0 to 2.4 less on the test people, which with 567 and 589 clips is chance; the simplest recipe stayed.
+    """
     model, before = models.pretrained("ds-cnn", "synthetic", folder)
     card = dataclasses.replace(
         before,
