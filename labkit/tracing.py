@@ -162,7 +162,8 @@ class _Recorder(torch.fx.Interpreter):
             return  # sizes and constants, not activations
         first = self.tensors[feeding[0]]
         producer = self.layers.get(first.source)
-        if kind in ("add", "mul") and len(feeding) == 1:
+        operands = [argument for argument in node.args if isinstance(argument, torch.fx.Node) and argument in self.tensors]
+        if kind in ("add", "mul") and len(operands) == 1:
             kind = "clamp"  # scaling or shifting by a constant moves the requantization's numbers
         if kind == "free":
             channels = result.shape[1] if result.dim() > 1 else 1

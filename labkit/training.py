@@ -157,7 +157,10 @@ class _Run:
         # tensor_split: batches of nearly equal size, so that no small last one upsets batch norm
         for number, chosen in enumerate(order.tensor_split(self.batches), start=1):
             batch = self.augment(x[chosen], self.generator)
-            loss = F.cross_entropy(self.model(batch), y[chosen], label_smoothing=self.recipe.label_smoothing)
+            logits = self.model(batch)
+            if y.max() >= logits.shape[1] or y.min() < 0:
+                raise TrainingError(f"labels run from {y.min()} to {y.max()}, but the network has {logits.shape[1]} outputs")
+            loss = F.cross_entropy(logits, y[chosen], label_smoothing=self.recipe.label_smoothing)
             self._check_step(batch, loss, number)
             self.optimizer.zero_grad()
             loss.backward()

@@ -270,3 +270,16 @@ def test_two_inputs_are_refused():
 def test_unknown_network_names_the_nearest():
     with pytest.raises(ValueError, match="did you mean ds-cnn"):
         models.build("dscnn")
+
+
+def test_a_constant_factor_is_free_and_a_square_is_not():
+    class Square(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.scale = nn.Conv1d(2, 3, 1), nn.Parameter(torch.ones(1))
+
+        def forward(self, x):
+            y = self.conv(x) * 2 * self.scale
+            return y * y
+
+    assert [x.op for x in trace(Square(), torch.zeros(1, 2, 5)).layers] == ["conv", "mul"]

@@ -162,3 +162,8 @@ def test_predict_equals_one_by_one():
     x, _ = examples(1200)
     model = network().eval()
     assert torch.equal(predict(model, x)[::100], torch.cat([model(one[None]).argmax(1) for one in x[::100]]))
+
+
+def test_labels_beyond_the_outputs_are_named():
+    with pytest.raises(TrainingError, match="labels run from 0 to 5, but the network has 2 outputs"):
+        fit(nn.Linear(1, 2), (torch.zeros(6, 1), torch.arange(6)), None, Recipe(epochs=1), progress=False)

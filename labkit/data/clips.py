@@ -86,8 +86,10 @@ def read_clip(file: str | Path, rate_hz: int = RATE_HZ, samples: int = SAMPLES) 
         raise ValueError(f"{file} cannot be read as audio ({error}); record or download it again") from None
     if len(audio) == 0:
         raise ValueError(f"{file} is empty; record it again")
+    if not np.isfinite(audio).all():
+        raise ValueError(f"{file} has samples that are not numbers; record or export it again")
     mono = audio.mean(axis=1) if audio.shape[1] > 1 else audio[:, 0]
-    return fit_length(resample(mono, file_rate_hz, rate_hz), samples)
+    return np.clip(fit_length(resample(mono, file_rate_hz, rate_hz), samples), -1, 1)  # a float file may be louder than full scale
 
 
 def resample(audio: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:

@@ -145,12 +145,15 @@ def _source(name: str) -> Source:
 def _pick_channels(source: Source, channels: str | Sequence[str] | None) -> list[int]:
     if channels is None:
         return list(range(len(source.channels)))
+    wishes = [channels] if isinstance(channels, str) else channels
+    if not isinstance(wishes, Sequence) or not wishes:
+        raise ValueError(f"channels is {channels!r}; give names, such as {source.channels[0]!r}, or None for all of them")
     picked = []
-    for wanted in [channels] if isinstance(channels, str) else channels:
+    for wanted in wishes:
         found = [i for i, channel in enumerate(source.channels) if channel == wanted or channel.startswith(f"{wanted}_")]
         if not found:
             raise ValueError(f"{source.name} has no channel {wanted!r}; {did_you_mean(wanted, source.channels)}")
-        picked += found
+        picked += [i for i in found if i not in picked]
     return picked
 
 

@@ -187,3 +187,13 @@ def test_without_the_package_one_sentence_says_what_to_install(monkeypatch):
 def test_loading_the_watch_does_not_import_seglearn():
     code = "import sys; from labkit.data import motion; motion.load('watch'); sys.exit('seglearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("channels", [[], 3, ()])
+def test_channels_must_be_names(channels):
+    with pytest.raises(ValueError, match="give names"):
+        motion.load("watch", channels=channels)
+
+
+def test_a_channel_named_twice_comes_once():
+    assert motion.load("watch", window=100, hop=100, channels=["acc", "acc_x"]).x.shape[1] == 3

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from labkit.data import download, speech
+from labkit.data.clips import read_clip
 from labkit.data.recordings import split_speakers
 from tests import shared_speech
 
@@ -165,3 +166,11 @@ def test_an_archive_put_there_by_hand_is_used(cache, monkeypatch, tmp_path):
     sha256 = download.pooch.file_hash(str(archive))
     monkeypatch.setattr(speech, "MINI_CARD", dataclasses.replace(speech.MINI_CARD, checksum=f"sha256:{sha256}"))
     assert speech.load("mini", progress=False).counts()["yes"] == 1
+
+
+def test_float_recordings_stay_within_full_scale_and_must_be_numbers(tmp_path):
+    soundfile.write(tmp_path / "loud.wav", np.full(16000, 3.0), 16000, subtype="FLOAT")
+    assert read_clip(tmp_path / "loud.wav").max() == 1.0
+    soundfile.write(tmp_path / "nan.wav", np.full(16000, np.nan), 16000, subtype="FLOAT")
+    with pytest.raises(ValueError, match="not numbers"):
+        read_clip(tmp_path / "nan.wav")
