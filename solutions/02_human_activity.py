@@ -482,7 +482,7 @@ print(f"{'energy':36}{'0.05 to 61.59 µJ':22}{price.energy_uj} µJ (estimated)")
 # %% [markdown] cell="reflect-text"
 # ## Reflect
 # A watch maker shows you "98 % activity recognition". Which two questions do you ask first? And which window and hop would you
-# ship, and for whom? Change the two numbers to your choice; the capstone will read them.
+# ship, and for whom? Change the two numbers to your choice; later labs can read them.
 
 # %% cell="reflect"
 choice = {"window": 128, "hop": 64}

@@ -1,4 +1,4 @@
-"""The design ledger: what a student decided in each lab, for the capstone to read, and the predictions made on the way.
+"""The design ledger: what a student decided in each lab, for later labs to read, and the predictions made on the way.
 
     from labkit.course import ledger
     ledger.record("03", network="ds-cnn", device="max78000", latency_ms=2.1)
