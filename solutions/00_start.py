@@ -297,10 +297,13 @@ def average_power_uw(energy_uj, per_second, latency_ms, sleep_uw):
 
 
 # %% cell="reveal"
+from labkit.hardware import battery, catalog
+
+asleep = catalog.load("battery")["system"]["sleep_uw"]
+print(f"asleep: {asleep.value} µW ({asleep.kind}: {asleep.source})")
 with check.needs("3"):
-    asleep_uw = 10  # assumed: a few microamperes at 3 V
-    power_uw = average_power_uw(estimate.energy_uj.mid, 1, estimate.latency_ms.mid, asleep_uw)
-    coin_cell.reveal(round(225 * 3.0 * 1000 / power_uw / 24))  # a CR2032 holds about 225 mAh at 3 V
+    power_uw = average_power_uw(estimate.energy_uj.mid, 1, estimate.latency_ms.mid, asleep.value)
+    coin_cell.reveal(round(battery.life_days(power_uw, battery.battery("cr2032"))))
 
 # %% [markdown] cell="reveal-text"
 # That is the network alone. The sensor and the radio have not been asked yet; lab 03 sends them the bill too.
