@@ -6,14 +6,17 @@ from labkit.hardware import cortex_m
 from labkit.hardware.device import Device
 from labkit.hardware.estimate import Estimate, Interval, LayerCost
 from labkit.hardware.max78000 import MAX78000
+from labkit.hardware.mpic import MPIC
 from labkit.naming import did_you_mean
 
 __all__ = ["Device", "Estimate", "Interval", "LayerCost", "device", "devices"]
 
+CHIPS = {cls.name: cls for cls in (MAX78000, MPIC)}  # one chip, one compiler: nothing to choose
+
 
 def devices() -> tuple[str, ...]:
     """The names that `device` knows."""
-    return (*cortex_m.boards(), MAX78000.name)
+    return (*cortex_m.boards(), *CHIPS)
 
 
 def device(name: str, **options) -> Device:
@@ -24,8 +27,8 @@ def device(name: str, **options) -> Device:
     """
     if name in cortex_m.boards():
         return cortex_m.CortexM(name, **options)
-    if name == MAX78000.name:
+    if name in CHIPS:
         if options:
             raise ValueError(f"{name} has one compiler and one supply; leave out {', '.join(options)}")
-        return MAX78000()
+        return CHIPS[name]()
     raise ValueError(f"no device {name!r}; {did_you_mean(name, devices())}")

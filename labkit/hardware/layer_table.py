@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 
-from labkit.workload import OPS, WEIGHTED, Layer, Workload
+from labkit.workload import INPUT, OPS, WEIGHTED, Layer, Workload
 
 COLUMNS = (
     "op", "macs", "live_macs", "in_elements", "out_elements", "live_out_elements",
@@ -28,6 +28,22 @@ def _row(layer: Layer) -> tuple[float, ...]:
         OPS.index(layer.op), macs, round(macs * layer.live_fraction), math.prod(layer.in_shape), outputs, outputs * live_out,
         length * layer.out_channels, layer.weight_bytes, bits if weighted else 8, layer.activation_bits, length, layer.out_bytes,
     )  # fmt: skip
+
+
+MAX_BITS = 32  # wider weights count as this wide
+
+
+@lru_cache(maxsize=1 << 16)
+def _channel_shares(layer: Layer) -> np.ndarray:
+    """Share of a layer's output channels at 0, 1, ... MAX_BITS weight bits; a layer without weights has 8."""
+    bits = np.minimum(layer.channel_bits, MAX_BITS) if layer.op in WEIGHTED else np.array([8])
+    return np.bincount(bits, minlength=MAX_BITS + 1) / len(bits)
+
+
+def _input_bits(workload: Workload) -> list[int]:
+    """Width of the widest tensor that each layer reads: what it multiplies its weights with."""
+    written = {INPUT: workload.input_bits} | {layer.name: layer.activation_bits for layer in workload.layers}
+    return [max(written[source] for source in layer.inputs) for layer in workload.layers]
 
 
 @cache
@@ -80,6 +96,17 @@ class LayerTable:
         result = np.zeros(len(self.workloads))
         np.maximum.at(result, self.owner, values)
         return result
+
+    @cached_property
+    def channel_shares(self) -> np.ndarray:
+        """Share of each layer's output channels at every weight width: ``(layers, 33)``, column b for b bits."""
+        rows = [_channel_shares(layer) for workload in self.workloads for layer in workload.layers]
+        return np.array(rows, dtype=float).reshape(-1, MAX_BITS + 1)
+
+    @cached_property
+    def input_bits(self) -> np.ndarray:
+        """Bits of the activations that each layer reads, ``(layers,)``; `activation_bits` are those it writes."""
+        return np.array([bits for workload in self.workloads for bits in _input_bits(workload)], dtype=np.int64)
 
     @property
     def peak_activation_bytes(self) -> np.ndarray:
