@@ -58,7 +58,8 @@ def trace(model: nn.Module, example_inputs: torch.Tensor | tuple, *, bits: int =
     """What `model` costs for one input shaped like `example_inputs` (batch first; the batch size does not matter).
 
     A layer with attributes `weight_bits` (a number, or one per output channel) or `activation_bits` is recorded at those widths,
-    any other at `bits`: 8 by default, because int8 is how such a network is deployed. Weights that are exactly zero lower the
+    any other at `bits`: 8 by default, because int8 is how such a network is deployed. A quantizer module (one that has
+    `activation_bits` and no weights) sets the width of the layer before it. Weights that are exactly zero lower the
     density; output channels without any weight are dead, and so is what only they feed (a depthwise filter, a pooled channel).
     A module called twice is two layers, and its weights are counted twice.
 
@@ -83,7 +84,7 @@ def trace(model: nn.Module, example_inputs: torch.Tensor | tuple, *, bits: int =
     training = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        recorder = _Recorder(_graph(model), bits)
+        recorder = _Recorder(torch.fx.GraphModule(model, graph(model)), bits)
         with torch.no_grad():
             recorder.run(*inputs)
     except TraceError as error:
@@ -91,12 +92,13 @@ def trace(model: nn.Module, example_inputs: torch.Tensor | tuple, *, bits: int =
     finally:
         for module, mode in training.items():
             module.training = mode
-    return Workload(name, tuple(inputs[0].shape[1:]), tuple(recorder.layers.values()), input_bits=bits)
+    return Workload(name, tuple(inputs[0].shape[1:]), tuple(recorder.layers.values()), recorder.input_bits)
 
 
-def _graph(model: nn.Module) -> torch.fx.GraphModule:
+def graph(model: nn.Module) -> torch.fx.Graph:
+    """The operations of `model` in order, each layer one node. Raises TraceError when Python control flow hides them."""
     try:
-        return torch.fx.GraphModule(model, _Tracer().trace(model))
+        return _Tracer().trace(model)
     except Exception as error:  # torch.fx raises many kinds, all meaning that Python control flow hides the graph
         raise TraceError(
             f"trace cannot follow {type(model).__name__}.forward ({error}); write it without data-dependent control flow"
@@ -105,7 +107,35 @@ def _graph(model: nn.Module) -> torch.fx.GraphModule:
 
 class _Tracer(torch.fx.Tracer):
     def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
-        return isinstance(module, LEAVES) or super().is_leaf_module(module, qualified_name)
+        return isinstance(module, LEAVES) or is_quantizer(module) or super().is_leaf_module(module, qualified_name)
+
+
+def is_quantizer(module: nn.Module | None) -> bool:
+    """Whether a module only changes the width of what passes through it, which it tells by an attribute `activation_bits`."""
+    return hasattr(module, "activation_bits") and not isinstance(module, LEAVES)
+
+
+def kind_of(node: torch.fx.Node, module: nn.Module | None) -> str | None:
+    """What a node does ("conv", "linear", "norm", "clamp", "add", "free", ...), with its module if it calls one.
+
+    None for nodes that compute nothing (inputs, outputs, constants). Raises TraceError for what no layer record describes.
+    """
+    if node.op not in ("call_module", "call_function", "call_method"):
+        return None
+    if node.op == "call_module":
+        if is_quantizer(module):
+            return "quantizer"
+        for group, kind in MODULES.items():
+            if isinstance(module, group):
+                return kind
+        raise TraceError(
+            f"trace cannot read module {node.target!r} ({type(module).__name__}); "
+            "write it with convolutions, linear layers, pooling, batch norm and activations"
+        )
+    function = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+    if function not in KIND_OF_FUNCTION:
+        raise TraceError(f"trace cannot read operation {function!r} (at {node.name!r}); write it with modules that trace knows")
+    return KIND_OF_FUNCTION[function]
 
 
 @dataclasses.dataclass
@@ -125,12 +155,12 @@ class _Recorder(torch.fx.Interpreter):
 
     def __init__(self, module: torch.fx.GraphModule, bits: int):
         super().__init__(module)
-        self.bits = bits
+        self.bits = self.input_bits = bits
         self.layers: dict[str, Layer] = {}
         self.tensors: dict[torch.fx.Node, _Tensor] = {}
 
     def run_node(self, node: torch.fx.Node):
-        kind = self._kind(node) if node.op.startswith("call_") else None
+        kind = kind_of(node, self.fetch_attr(node.target) if node.op == "call_module" else None)
         try:
             result = super().run_node(node)
         except Exception as error:  # whatever a layer raises for a shape or type that it was not made for
@@ -140,21 +170,6 @@ class _Recorder(torch.fx.Interpreter):
         elif kind and isinstance(result, torch.Tensor):
             self._record(node, kind, result)
         return result
-
-    def _kind(self, node: torch.fx.Node) -> str:
-        if node.op == "call_module":
-            module = self.fetch_attr(node.target)
-            for group, kind in MODULES.items():
-                if isinstance(module, group):
-                    return kind
-            raise TraceError(
-                f"trace cannot read module {node.target!r} ({type(module).__name__}); "
-                "write it with convolutions, linear layers, pooling, batch norm and activations"
-            )
-        function = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
-        if function not in KIND_OF_FUNCTION:
-            raise TraceError(f"trace cannot read operation {function!r} (at {node.name!r}); write it with modules that trace knows")
-        return KIND_OF_FUNCTION[function]
 
     def _record(self, node: torch.fx.Node, kind: str, result: torch.Tensor) -> None:
         feeding = [n for n in node.all_input_nodes if n in self.tensors]
@@ -170,6 +185,9 @@ class _Recorder(torch.fx.Interpreter):
             mixed = node.name.startswith(("transpose", "permute"))  # another axis becomes the channels: none of them is constant
             alive = np.ones(channels, dtype=bool) if mixed else _spread(first.alive, channels)
             self.tensors[node] = dataclasses.replace(first, alive=alive)
+        elif kind == "quantizer":
+            self._set_width(first.source, self.fetch_attr(node.target).activation_bits)
+            self.tensors[node] = first
         elif kind == "norm" and _folds(feeding[0], first, producer):
             self.layers[producer.name] = dataclasses.replace(producer, bias=True)
             self.tensors[node] = first
@@ -178,6 +196,12 @@ class _Recorder(torch.fx.Interpreter):
         else:
             kind = "activation" if kind == "clamp" else kind
             self._append(node, kind, result, [self.tensors[n] for n in feeding], tuple(self.env[feeding[0]].shape[1:]))
+
+    def _set_width(self, source: str, bits: int) -> None:
+        if source == INPUT:
+            self.input_bits = bits
+        else:
+            self.layers[source] = dataclasses.replace(self.layers[source], activation_bits=bits)
 
     def _append(self, node, kind, result, tensors, in_shape) -> None:
         module = self.fetch_attr(node.target) if node.op == "call_module" else None

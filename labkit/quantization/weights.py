@@ -1,0 +1,145 @@
+"""Weight quantizers: parametrizations of an ordinary layer. A `Conv2d` stays a `Conv2d`; its weight is quantized when it is read.
+
+    torch.nn.utils.parametrize.register_parametrization(conv, "weight", WeightQuantizer(Int(4), PerChannel()))
+
+The float weight lives on underneath and is what training moves. All quantizers compute weight = scale · code; they differ in where
+the scale comes from.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from labkit.naming import did_you_mean
+from labkit.quantization.formats import Format
+from labkit.quantization.gradients import lsq
+from labkit.quantization.granularity import Granularity, PerChannel
+
+
+class WeightQuantizer(nn.Module):
+    """scale = max|w| / span for each row, computed anew whenever the weight is read; gradients pass straight through.
+
+    >>> from labkit.quantization.formats import Int
+    >>> from labkit.quantization.granularity import PerTensor
+    >>> quantizer = WeightQuantizer(Int(3), PerTensor())
+    >>> w = torch.tensor([[0.3, -0.6], [0.1, 0.5]])
+    >>> quantizer(w)
+    tensor([[ 0.4000, -0.6000],
+            [ 0.0000,  0.4000]])
+    >>> quantizer.codes(w).tolist(), quantizer.scale(w).shape
+    ([[2, -3], [0, 2]], torch.Size([1, 1]))
+    """
+
+    def __init__(self, format: Format, granularity: Granularity | None = None):
+        super().__init__()
+        self.format = format
+        self.granularity = granularity or PerChannel()
+
+    def scale(self, w: torch.Tensor) -> torch.Tensor:
+        """``(rows, 1)``, positive; a row of zeros has scale 1."""
+        return self.span_scale(self.granularity.rows(w.detach()))
+
+    def span_scale(self, rows: torch.Tensor) -> torch.Tensor:
+        largest = rows.abs().amax(dim=1, keepdim=True)
+        return torch.where(largest > 0, largest / self.format.span, torch.ones_like(largest))
+
+    def _codes(self, w: torch.Tensor) -> torch.Tensor:
+        """Rows of codes, as floats."""
+        return self.format.project(self.granularity.rows(w.detach()) / self.scale(w))
+
+    def codes(self, w: torch.Tensor) -> torch.Tensor:
+        """The integers that are stored, int64, in the shape of `w`: the quantized weight is exactly scale · codes."""
+        return self._codes(w).to(torch.int64).reshape(w.shape)
+
+    def forward(self, w: torch.Tensor) -> torch.Tensor:
+        quantized = (self._codes(w) * self.scale(w)).reshape(w.shape)
+        return w + (quantized - w).detach() if w.requires_grad else quantized
+
+    def extra_repr(self) -> str:
+        return f"{self.format!r}, {self.granularity!r}"
+
+
+class FixedScale(WeightQuantizer):
+    """The scale that minimises the squared error of the weights it was made with (`best_scale`), then kept."""
+
+    def __init__(self, format: Format, granularity: Granularity | None = None, *, weight: torch.Tensor):
+        super().__init__(format, granularity)
+        rows = self.granularity.rows(weight.detach())
+        self.register_buffer("fixed", best_scale(rows, format, self.span_scale(rows)))
+
+    def scale(self, w: torch.Tensor) -> torch.Tensor:
+        return self.fixed
+
+
+class LearnedScale(WeightQuantizer):
+    """LSQ: the scale is a parameter. What is learned is its logarithm, because Adam moves every parameter by about the learning
+    rate, and for a scale a step must be small against the scale itself (as in TQT, Jain et al., arXiv:1903.08066)."""
+
+    def __init__(self, format: Format, granularity: Granularity | None = None, *, weight: torch.Tensor):
+        super().__init__(format, granularity)
+        rows = self.granularity.rows(weight.detach())
+        self.log_scale = nn.Parameter(best_scale(rows, format, self.span_scale(rows)).log())
+
+    def scale(self, w: torch.Tensor) -> torch.Tensor:
+        return self.log_scale.exp()
+
+    def _codes(self, w: torch.Tensor) -> torch.Tensor:
+        return self.format.project(self.granularity.rows(w.detach()) / self.scale(w).detach())
+
+    def forward(self, w: torch.Tensor) -> torch.Tensor:
+        rows = self.granularity.rows(w)
+        return lsq(rows, self.scale(w), self.format.project, self.format.low, self.format.high).reshape(w.shape)
+
+
+class DoReFa(WeightQuantizer):
+    """The weight goes through tanh first, so that a few large ones cannot stretch the grid (Zhou et al., arXiv:1606.06160, eq. 9).
+
+    The paper's weights end up in [−1, 1], which a batch norm behind them undoes. Ours keep the range of the row, so that a network
+    whose norms are folded stays itself; and the grid has a zero, as kernels want it.
+    """
+
+    def _codes(self, w: torch.Tensor) -> torch.Tensor:
+        return self.format.project(self._squeezed(w.detach()))
+
+    def _squeezed(self, w: torch.Tensor) -> torch.Tensor:
+        squeezed = torch.tanh(self.granularity.rows(w))
+        largest = squeezed.detach().abs().amax(dim=1, keepdim=True).clamp(min=1e-12)
+        return squeezed / largest * self.format.span
+
+    def forward(self, w: torch.Tensor) -> torch.Tensor:
+        v = self._squeezed(w)
+        return ((v + (self.format.project(v) - v).detach()) * self.scale(w)).reshape(w.shape)
+
+
+def best_scale(rows: torch.Tensor, format: Format, widest: torch.Tensor, steps: int = 60) -> torch.Tensor:
+    """For each row the scale between `widest`/5 and `widest` with the smallest squared error, ``(rows, 1)``: a plain search.
+
+    Cutting off the largest weights costs them an error and gives all others a finer grid.
+
+    >>> from labkit.quantization.formats import Int
+    >>> best_scale(torch.tensor([[1.0, 1.0, 1.0, 10.0]]), Int(8), torch.tensor([[10 / 127]])).shape
+    torch.Size([1, 1])
+    """
+    best, error = widest.clone(), torch.full_like(widest, torch.inf)
+    for factor in torch.linspace(0.2, 1.0, steps).tolist():
+        scale = widest * factor
+        tried = (format.project(rows / scale) * scale - rows).square().sum(dim=1, keepdim=True)
+        best, error = torch.where(tried < error, scale, best), torch.minimum(tried, error)
+    return best
+
+
+SCALES = ("max", "mse", "lsq", "dorefa")
+
+
+def weight_quantizer(scale: str, format: Format, granularity: Granularity, weight: torch.Tensor) -> WeightQuantizer:
+    """The quantizer called `scale`: "max", "mse" (fixed), "lsq" (learned) or "dorefa"."""
+    if scale == "max":
+        return WeightQuantizer(format, granularity)
+    if scale == "mse":
+        return FixedScale(format, granularity, weight=weight)
+    if scale == "lsq":
+        return LearnedScale(format, granularity, weight=weight)
+    if scale == "dorefa":
+        return DoReFa(format, granularity)
+    raise ValueError(f"unknown weight scale {scale!r}; {did_you_mean(scale, SCALES)}")
