@@ -127,9 +127,7 @@ def test_a_large_activation_takes_milliseconds():
 
 
 batches_of_any_size = st.lists(
-    st.tuples(st.lists(st.floats(width=16, allow_nan=False, allow_infinity=False), min_size=1), st.integers(-30, 60)),
-    min_size=1,
-    max_size=4,
+    st.tuples(st.lists(st.integers(-5000, 5000), min_size=1), st.integers(-30, 60)), min_size=1, max_size=4
 )
 
 
