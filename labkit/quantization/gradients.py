@@ -70,8 +70,8 @@ def lsq(x: torch.Tensor, scale: torch.Tensor, project: Callable, low: int, high:
     """scale · project(x / scale), with the gradients of the LSQ paper for `x` (eq. 5) and `scale` (eq. 3).
 
     The paper saturates first and rounds then: v = x/scale is outside when v ≤ low or v ≥ high. torch's own learnable kernel,
-    torchao and MQBench round first, so for v in (high, high + ½) their gradient differs. `project` maps v to codes (`Format.project`) and
-    saturates, so the same rule serves grids that are not uniform. `grad_scale` is the paper's g = 1/√(n · high) (section 2.2).
+    torchao and MQBench round first, so for v in (high, high + ½) their gradient differs. `project` maps v to codes, saturated
+    (`Format.project`), so the same rule serves grids that are not uniform. `grad_scale` is the paper's g = 1/√(n · high).
 
     >>> x, s = torch.tensor([0.3, 2.2, 9.0]), torch.tensor(1.0, requires_grad=True)
     >>> lsq(x, s, lambda v: v.round().clamp(-4, 3), -4, 3).sum().backward()
