@@ -1,7 +1,8 @@
 """Reads `catalog/*.toml`. Every number there is a table ``{value, unit, source, kind}``: none comes without a source.
 
-`kind` is "measured" (on the device itself), "published" (a data sheet or paper), "fitted" (by `labkit.hardware.fitting`) or
-"assumed" (no page at hand; an estimate built on it says so).
+`kind` is "measured" (on the device itself), "published" (a data sheet or paper), "fitted" (by `labkit.hardware.fitting`),
+"emulated" (instructions counted in an emulator times a published cycle table) or "assumed" (no page at hand; an estimate built on
+it says so).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from labkit.naming import did_you_mean
 
 FOLDER = Path(__file__).parent / "catalog"
-KINDS = ("measured", "published", "fitted", "assumed")
+KINDS = ("measured", "published", "fitted", "emulated", "assumed")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from labkit.hardware.measurements import BENCHMARKS, systems
 from labkit.hardware.reference import NAMES, reference
 from tests.shared import rows
 
-FILES = ("cortex_m", "cortex_m_fitted", "max78000", "mpic", "battery")
+FILES = ("cortex_m", "cortex_m_fitted", "max78000", "mpic", "inner_loops", "battery")
 
 
 def quantities(node):
