@@ -1,0 +1,23 @@
+"""Not one output may differ from TensorFlow Lite Micro's. `python -m tests.quantization.integer.oracle_tflm` prints the counts."""
+
+import pytest
+
+pytest.importorskip("tflite_micro", reason="TensorFlow Lite Micro is not installed: pip install 'labkit[oracles]'")
+pytest.importorskip("ai_edge_litert")
+
+from tests.quantization.integer import oracle_tflm
+
+
+@pytest.mark.parametrize("kernel", oracle_tflm.KERNELS)
+def test_no_output_differs(kernel):
+    counted = oracle_tflm.compare(kernel, layers=100)
+    print(f"{kernel}: outputs compared {counted['outputs']}, mismatches {counted['mismatches']}")
+    assert counted["outputs"] >= 40_000
+    assert counted["mismatches"] == 0
+
+
+def test_the_boundaries_tell_the_roundings_apart(monkeypatch):
+    """If the double rounding were a single one, the comparison would say so."""
+    real = oracle_tflm.requantize
+    monkeypatch.setattr(oracle_tflm, "requantize", lambda acc, step, out: real(acc, step, out, "single"))
+    assert oracle_tflm.compare("code boundaries", layers=3)["mismatches"] > 100
