@@ -34,8 +34,8 @@ def conv(x, weight, bias=None, *, zero_point=0, stride=(1, 1), padding=((0, 0), 
     >>> conv(x, np.array([[[[1, 0], [0, -1]]]]), np.array([100]), zero_point=1)[0, 0].tolist()
     [[96, 96], [96, 96]]
     """
-    x, weight = np.asarray(x), np.asarray(weight)
-    _check(x, weight, groups)
+    x, weight = np.asanyarray(x), np.asarray(weight)
+    check_shapes(x, weight, groups)
     if groups == x.shape[1] == weight.shape[0]:
         return depthwise(x, weight, bias, zero_point=zero_point, stride=stride, padding=padding, dilation=dilation)
     patches = windows(pad(x, padding, zero_point) - float(zero_point), weight.shape[2:], stride, dilation)
@@ -53,8 +53,8 @@ def depthwise(x, weight, bias=None, *, zero_point=0, stride=(1, 1), padding=((0,
     >>> depthwise(np.ones((1, 2, 1, 3), int), np.array([[[[1, 1]]], [[[5, -5]]]])).tolist()
     [[[[2, 2]], [[0, 0]]]]
     """
-    x, weight = np.asarray(x), np.asarray(weight)
-    _check(x, weight, groups=x.shape[1])
+    x, weight = np.asanyarray(x), np.asarray(weight)
+    check_shapes(x, weight, groups=x.shape[1])
     patches = windows(pad(x, padding, zero_point) - float(zero_point), weight.shape[2:], stride, dilation)
     acc = 0.0
     for place in np.ndindex(weight.shape[2:]):
@@ -68,9 +68,8 @@ def linear(x, weight, bias=None, *, zero_point=0) -> np.ndarray:
     >>> linear(np.array([[3, 1, 2]]), np.array([[1, 0, -1], [2, 2, 2]]), np.array([0, 10]), zero_point=1).tolist()
     [[1, 16]]
     """
-    x, weight = np.asarray(x), np.asarray(weight)
-    if x.shape[1:] != weight.shape[1:]:
-        raise ValueError(f"a linear layer for {weight.shape[1]} numbers was given shape {x.shape[1:]} behind the batch")
+    x, weight = np.asanyarray(x), np.asarray(weight)
+    check_shapes(x, weight, groups=1)
     return _accumulator((x - float(zero_point)) @ weight.T.astype(np.float64), bias)
 
 
@@ -168,7 +167,8 @@ def windows(x: np.ndarray, kernel: Sequence[int], stride: Sequence[int], dilatio
     return np.moveaxis(view, range(2 + axes, 2 + 2 * axes), range(2, 2 + axes))
 
 
-def _check(x: np.ndarray, weight: np.ndarray, groups: int) -> None:
+def check_shapes(x: np.ndarray, weight: np.ndarray, groups: int) -> None:
+    """Raises ValueError if a layer with these weights cannot read `x`."""
     if x.ndim != weight.ndim or x.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
         raise ValueError(f"weights of shape {weight.shape} in {groups} group(s) do not fit an input of shape {x.shape}")
 

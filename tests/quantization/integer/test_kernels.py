@@ -114,7 +114,7 @@ def test_addition_is_within_one_code_of_the_real_sum(seed, rounding):
         (lambda: kernels.conv(np.zeros((1, 3, 4, 4)), np.zeros((2, 4, 3, 3))), "do not fit an input"),
         (lambda: kernels.conv(np.zeros((1, 4, 4, 4)), np.zeros((3, 2, 3, 3)), groups=2), "do not fit an input"),
         (lambda: kernels.conv(np.zeros((1, 3, 2, 2)), np.zeros((2, 3, 3, 3))), "does not fit into"),
-        (lambda: kernels.linear(np.zeros((1, 3)), np.zeros((2, 4))), "a linear layer for 4 numbers"),
+        (lambda: kernels.linear(np.zeros((1, 3)), np.zeros((2, 4))), "do not fit an input"),
     ],
 )
 def test_shapes_that_do_not_fit_are_named(call, sentence):
