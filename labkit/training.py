@@ -86,6 +86,7 @@ def fit(
     recipe: Recipe,
     *,
     augment: Augment | None = None,
+    penalty: Callable[[], torch.Tensor] | None = None,
     checkpoint: str | Path | None = None,
     progress: bool = True,
 ) -> History:
@@ -93,7 +94,8 @@ def fit(
 
     `train` and `val` are ``(x, y)``: x with the batch first, y int64 class numbers. ``augment(batch, generator)`` turns a batch of
     training x into what the network reads; it runs at every step and draws only from `generator`. It may compute features, so that
-    training x is audio while validation x is features already.
+    training x is audio while validation x is features already. ``penalty()`` is added to the loss of every step, as a search adds
+    the price of a network.
 
     With a `checkpoint` path the run is saved after every epoch; the same call later goes on where it stopped and ends with the same
     weights, bit for bit, as if it had not been interrupted. Raises TrainingError on NaN or infinite data or loss.
@@ -110,7 +112,7 @@ def fit(
         _check(val, "validation")
     with torch.random.fork_rng(devices=[]):  # dropout draws from the global generator: give it back as it was
         torch.manual_seed(recipe.seed)
-        run = _Run(model, train, val, recipe, augment)
+        run = _Run(model, train, val, recipe, augment, penalty)
         if checkpoint is not None:
             run.resume(Path(checkpoint))
         steps = recipe.epochs * run.batches
@@ -129,10 +131,11 @@ def fit(
 class _Run:
     """A training run between two epochs: everything a checkpoint must hold."""
 
-    def __init__(self, model, train, val, recipe, augment):
+    def __init__(self, model, train, val, recipe, augment, penalty):
         self.model = model.to(memory_format=torch.channels_last)  # 2-D convolutions run faster so; nothing else changes
         self.train, self.val, self.recipe = train, val, recipe
         self.augment = augment or (lambda batch, generator: batch)
+        self.penalty = penalty or (lambda: 0.0)
         self.batches = math.ceil(len(train[1]) / recipe.batch_size)
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.optimizer = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
@@ -161,6 +164,7 @@ class _Run:
             if y.max() >= logits.shape[1] or y.min() < 0:
                 raise TrainingError(f"labels run from {y.min()} to {y.max()}, but the network has {logits.shape[1]} outputs")
             loss = F.cross_entropy(logits, y[chosen], label_smoothing=self.recipe.label_smoothing)
+            loss = loss + self.penalty()
             self._check_step(batch, loss, number)
             self.optimizer.zero_grad()
             loss.backward()

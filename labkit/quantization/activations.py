@@ -76,7 +76,7 @@ class ActivationQuantizer(nn.Module):
             return fake_quantize(x, self.scale, self.zero_point, self.format.low, self.format.high)
         if self.learn == "pact" and low == 0:
             return pact(x, self.scale * high, high)
-        return lsq(x, self.scale, lambda v: v.round().clamp(low, high), low, high)
+        return lsq(x, self.scale, lambda v: v.round().clamp_(low, high), low, high)
 
     def extra_repr(self) -> str:
         state = f"scale={self.scale.item():.4g}, zero_point={self.zero_point}" if self.calibrated else "not calibrated"

@@ -40,6 +40,11 @@ class Format:
     def span(self) -> int:
         return self.high
 
+    @property
+    def bounds(self) -> tuple:
+        """Smallest and largest code; of a format whose channels differ (`ChannelInt`), tensors ``(channels, 1)``."""
+        return self.low, self.high
+
     def project(self, x):
         """The nearest code for every number of `x` (already divided by its scale): a tensor of a tensor, an array of an array."""
         if isinstance(x, torch.Tensor):
@@ -48,7 +53,8 @@ class Format:
 
     def _project(self, x: torch.Tensor) -> torch.Tensor:
         magnitude = torch.bucketize(x.abs(), self._midpoints(x))
-        return torch.sign(x) * self._magnitudes.to(x.dtype)[magnitude]
+        code = torch.sign(x) * self._magnitudes.to(x.dtype)[magnitude]
+        return torch.where(x.isnan(), x, code)  # torch calls the sign of NaN 0: a broken weight would pass for a good one
 
     @cached_property
     def _magnitudes(self) -> torch.Tensor:
@@ -102,7 +108,7 @@ class Int(Format):
         return np.arange(self.low, self.high + 1)
 
     def _project(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.clamp(torch.round(x), self.low, self.high)
+        return torch.round(x).clamp_(self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -229,7 +235,7 @@ class Binary(Format):
         return np.array([-1, 1])
 
     def _project(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.where(x < 0, -1.0, 1.0).to(x.dtype)
+        return torch.where(x < 0, -1.0, 1.0).to(x.dtype).where(~x.isnan(), x)
 
 
 def _with_signs(magnitudes: set[int]) -> np.ndarray:

@@ -11,6 +11,21 @@ from collections.abc import Callable
 import torch
 
 
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, quantized):
+        return quantized.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad, None
+
+
+def straight_through(x: torch.Tensor, quantized: torch.Tensor) -> torch.Tensor:
+    """The value of `quantized` with the gradient of `x`."""
+    return _StraightThrough.apply(x, quantized)
+
+
 def round_ste(x: torch.Tensor) -> torch.Tensor:
     """Rounds; the gradient passes as if it had not.
 
@@ -19,7 +34,7 @@ def round_ste(x: torch.Tensor) -> torch.Tensor:
     >>> x.grad.tolist()
     [1.0, 1.0]
     """
-    return x + (torch.round(x) - x).detach()
+    return straight_through(x, torch.round(x))
 
 
 class _FakeQuantize(torch.autograd.Function):
@@ -32,7 +47,7 @@ class _FakeQuantize(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         (inside,) = ctx.saved_tensors
-        return grad * inside, None, None, None, None
+        return torch.where(inside, grad, 0.0), None, None, None, None
 
 
 def fake_quantize(x: torch.Tensor, scale, zero_point, low: int, high: int) -> torch.Tensor:
@@ -50,20 +65,22 @@ def fake_quantize(x: torch.Tensor, scale, zero_point, low: int, high: int) -> to
 class _LSQ(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, scale, project, low, high, grad_scale):
-        v = x / scale
-        code = project(v)
-        ctx.save_for_backward(v, code)
-        ctx.bounds = low, high, grad_scale, scale.shape
+        code = project(x / scale)
+        ctx.save_for_backward(x, code, scale)
+        ctx.low, ctx.high, ctx.grad_scale = low, high, grad_scale
         return code * scale
 
     @staticmethod
     def backward(ctx, grad):
-        v, code = ctx.saved_tensors
-        low, high, grad_scale, shape = ctx.bounds
-        inside = (v > low) & (v < high)
-        # eq. 3: the code itself where v saturates, round(v) − v where it does not
-        by_scale = grad * torch.where(inside, code - v, code) * grad_scale
-        return grad * inside, by_scale.sum_to_size(shape), None, None, None, None
+        x, code, scale = ctx.saved_tensors
+        by_x = torch.where((x > ctx.low * scale) & (x < ctx.high * scale), grad, 0.0)
+        # eq. 3, summed: the code where v saturates, code − v where it does not
+        by_scale = _sum_to(grad * code, scale) - _sum_to(by_x * x, scale) / scale
+        return by_x, by_scale * ctx.grad_scale, None, None, None, None
+
+
+def _sum_to(x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    return x.sum().reshape(scale.shape) if scale.numel() == 1 else x.sum_to_size(scale.shape)
 
 
 def lsq(x: torch.Tensor, scale: torch.Tensor, project: Callable, low: int, high: int, grad_scale: float = 1.0) -> torch.Tensor:
@@ -91,7 +108,7 @@ class _PACT(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         above, inside = ctx.saved_tensors
-        return grad * inside, (grad * above).sum().reshape(()), None
+        return torch.where(inside, grad, 0.0), torch.where(above, grad, 0.0).sum(), None
 
 
 def pact(x: torch.Tensor, alpha: torch.Tensor, steps: int) -> torch.Tensor:

@@ -13,7 +13,7 @@ from torch import nn
 
 from labkit.naming import did_you_mean
 from labkit.quantization.formats import Format
-from labkit.quantization.gradients import lsq
+from labkit.quantization.gradients import lsq, straight_through
 from labkit.quantization.granularity import Granularity, PerChannel
 
 
@@ -53,8 +53,7 @@ class WeightQuantizer(nn.Module):
         return self._codes(w).to(torch.int64).reshape(w.shape)
 
     def forward(self, w: torch.Tensor) -> torch.Tensor:
-        quantized = (self._codes(w) * self.scale(w)).reshape(w.shape)
-        return w + (quantized - w).detach() if w.requires_grad else quantized
+        return straight_through(w, shaped_like(w, self._codes(w) * self.scale(w)))
 
     def extra_repr(self) -> str:
         return f"{self.format!r}, {self.granularity!r}"
@@ -89,7 +88,7 @@ class LearnedScale(WeightQuantizer):
 
     def forward(self, w: torch.Tensor) -> torch.Tensor:
         rows = self.granularity.rows(w)
-        return lsq(rows, self.scale(w), self.format.project, self.format.low, self.format.high).reshape(w.shape)
+        return shaped_like(w, lsq(rows, self.scale(w), self.format.project, *self.format.bounds))
 
 
 class DoReFa(WeightQuantizer):
@@ -109,7 +108,12 @@ class DoReFa(WeightQuantizer):
 
     def forward(self, w: torch.Tensor) -> torch.Tensor:
         v = self._squeezed(w)
-        return ((v + (self.format.project(v) - v).detach()) * self.scale(w)).reshape(w.shape)
+        return shaped_like(w, straight_through(v, self.format.project(v.detach())) * self.scale(w))
+
+
+def shaped_like(w: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Rows back in the shape of `w`, and in its memory layout: a convolution whose weight lies otherwise takes twice as long."""
+    return torch.empty_strided(w.shape, w.stride(), dtype=w.dtype).copy_(rows.reshape(w.shape))
 
 
 def best_scale(rows: torch.Tensor, format: Format, widest: torch.Tensor, steps: int = 60) -> torch.Tensor:
