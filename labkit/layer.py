@@ -146,9 +146,14 @@ class Layer:
 
         A compiler can fold a constant channel into the next bias; half of MLPerf Tiny's VWW network goes that way.
         """
-        live_out = 1.0 if self.live_outputs is None else self.live_outputs / self.out_channels
         live_in = 1.0 if self.live_inputs is None else self.live_inputs / self.in_channels
-        return live_out if self.op == "depthwise" else live_out * live_in
+        return self.live_output_fraction if self.op == "depthwise" else self.live_output_fraction * live_in
+
+    @property
+    def live_output_fraction(self) -> float:
+        """Share of the output channels that are not constant; a channel pruned to 0 bits is."""
+        kept = int(np.count_nonzero(self.channel_bits)) if self.op in WEIGHTED else self.out_channels
+        return (kept if self.live_outputs is None else min(kept, self.live_outputs)) / self.out_channels
 
     @property
     def live_macs(self) -> int:

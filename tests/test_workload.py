@@ -52,6 +52,8 @@ def test_live_macs_count_what_touches_no_dead_channel(layer, data):
 def test_depthwise_dead_channels_count_once():
     layer = Layer("d", "depthwise", (INPUT,), (8, 10), (8, 10), kernel=(3,), live_inputs=4, live_outputs=4)
     assert (layer.macs, layer.live_macs) == (240, 120)
+    pruned = dataclasses.replace(layer, weight_bits=(0,) * 6 + (8,) * 2)
+    assert pruned.live_macs == 60  # six channels of no bits, four of them without weights anyway
 
 
 def test_grouped_convolution_divides_the_inputs():

@@ -99,9 +99,12 @@ def spreads() -> dict[str, Spread]:
 
 
 def features(table: LayerTable, folds_dead_channels: bool) -> np.ndarray:
-    """What the three coefficients multiply: MACs of convolutions, MACs of linear layers, output elements; ``(layers, 3)``."""
-    macs = table["live_macs"] if folds_dead_channels else table["macs"]
-    outputs = table["live_out_elements"] if folds_dead_channels else table["out_elements"]
+    """What the three coefficients multiply: MACs of convolutions, MACs of linear layers, output elements; ``(layers, 3)``.
+
+    A channel of 0 bits is pruned: it is not compiled, whatever the stack.
+    """
+    macs = table["live_macs"] if folds_dead_channels else table["macs"] * table["kept"]
+    outputs = table["live_out_elements"] if folds_dead_channels else table["out_elements"] * table["kept"]
     return np.column_stack(
         [macs * table.op_is("conv", "depthwise"), macs * table.op_is("linear"), outputs * table.op_is(*WEIGHTED)]
     )
@@ -218,7 +221,7 @@ class CortexM(Device):
         weighted = table.op_is(*WEIGHTED)
         flash = table.total(table["weight_bytes"]) + self.stack.runtime_flash_bytes.value
         flash = flash + table.total(weighted * self.stack.layer_flash_bytes.value)
-        scratch = table.largest(table["dot_length"] * (table["weight_bits"] < 8))  # one filter, unpacked to int8
+        scratch = table.largest(table["dot_length"] * (table["sub_byte"] > 0))  # one filter, unpacked to int8
         ram = table.peak_activation_bytes + scratch + self.stack.runtime_ram_bytes.value
         return Prices(latency_ms, energy_uj, flash, ram, (flash <= self.flash_bytes) & (ram <= self.ram_bytes))
 
@@ -229,7 +232,7 @@ class CortexM(Device):
         constants = load("cortex_m")
         cycles += _guessed(elementwise_cycles(table, self.core), constants["elementwise"])
         cycles += _guessed(front_end_cycles(table, self.core), constants["front_end"])
-        packed = table["weights"] * (table["weight_bits"] < 8) * constants["cores"][self.core]["elementwise_scale"].value
+        packed = table["weights"] * table["sub_byte"] * constants["cores"][self.core]["elementwise_scale"].value
         cycles += _guessed(packed * constants["sub_byte"]["cycles_per_weight"].value, constants["sub_byte"])
         return cycles
 
@@ -252,7 +255,7 @@ class CortexM(Device):
         guesses = {
             "the front end": table.op_is(*FRONT_END).any(),
             "pooling, additions and other plain layers": table.op_is(*PLAIN).any(),
-            "unpacking weights under 8 bits": (table["weight_bits"] < 8).any(),
+            "unpacking weights under 8 bits": table["sub_byte"].any(),
         }
         sentences = [
             f"Latency: {self.coefficients_from}, {self.stack.title}, {self.clock_mhz:g} MHz.",

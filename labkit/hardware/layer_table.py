@@ -12,25 +12,24 @@ import numpy as np
 from labkit.workload import INPUT, OPS, WEIGHTED, Layer, Workload
 
 COLUMNS = (
-    "op", "macs", "live_macs", "in_elements", "out_elements", "live_out_elements",
-    "weights", "weight_bytes", "weight_bits", "activation_bits", "dot_length", "out_bytes",
+    "op", "macs", "live_macs", "in_elements", "out_elements", "live_out_elements", "weights", "weight_bytes", "weight_bits",
+    "activation_bits", "dot_length", "out_bytes", "kept", "sub_byte",
 )  # fmt: skip
+# kept, sub_byte: the share of output channels that are not pruned, and of those whose weights have 1 to 7 bits
+MAX_BITS = 32  # wider weights count as this wide in `channel_shares`
 
 
 @lru_cache(maxsize=1 << 16)
 def _row(layer: Layer) -> tuple[float, ...]:
     """One layer's numbers in the order of COLUMNS. Search spaces reuse layers, hence the cache."""
     macs, outputs, length = layer.macs, layer.out_elements, layer.weights_per_channel
-    live_out = 1.0 if layer.live_outputs is None else layer.live_outputs / layer.out_channels
-    bits = layer.weight_bits if isinstance(layer.weight_bits, int) else max(layer.weight_bits)
-    weighted = layer.op in WEIGHTED
+    live_out = layer.live_output_fraction
+    bits = layer.channel_bits if layer.op in WEIGHTED else np.array([8])
+    kept, sub_byte = np.mean(bits > 0), np.mean((bits > 0) & (bits < 8))
     return (
         OPS.index(layer.op), macs, round(macs * layer.live_fraction), math.prod(layer.in_shape), outputs, outputs * live_out,
-        length * layer.out_channels, layer.weight_bytes, bits if weighted else 8, layer.activation_bits, length, layer.out_bytes,
+        length * layer.out_channels, layer.weight_bytes, bits.max(), layer.activation_bits, length, layer.out_bytes, kept, sub_byte,
     )  # fmt: skip
-
-
-MAX_BITS = 32  # wider weights count as this wide
 
 
 @lru_cache(maxsize=1 << 16)

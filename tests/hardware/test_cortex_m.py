@@ -67,6 +67,20 @@ def test_narrow_weights_save_flash_and_cost_unpacking():
     assert any("unpacking" in sentence for sentence in narrow.provenance)
 
 
+def test_bits_per_channel():
+    """A pruned channel is not compiled, on any stack; of the others, those under 8 bits are unpacked."""
+    for name, stack in (("nucleo-l4r5zi", "x-cube-ai-9"), ("raspberry-pi-pico", "tflm")):
+        board = labkit.device(name, stack=stack)
+        ms = {bits: board.estimate(small(bits=bits)).latency_ms.mid for bits in (0, 4, 8)}
+        assert ms[0] == 0 < ms[8] < ms[4]
+        mixed = board.estimate(small(bits=(0,) * 6 + (4,) * 3 + (8,) * 3))
+        assert mixed.latency_ms.mid == pytest.approx((ms[4] + ms[8]) / 4)
+        assert any("unpacking" in sentence for sentence in mixed.provenance)
+        pruned = board.estimate(small(bits=(0,) * 6 + (8,) * 6))
+        assert pruned.latency_ms.mid == pytest.approx(ms[8] / 2)
+        assert not any("unpacking" in sentence for sentence in pruned.provenance)
+
+
 def test_float_needs_a_floating_point_unit():
     board = labkit.device("nucleo-l4r5zi")
     slow, fast = board.estimate(small(bits=32, activation_bits=32)), board.estimate(small())
