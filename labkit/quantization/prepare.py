@@ -200,5 +200,9 @@ def bake(prepared: nn.Module) -> nn.Module:
     """A copy whose layers are plain again and hold their quantized weights as floats."""
     baked = copy.deepcopy(prepared)
     for layer, _ in weight_quantizers(baked).values():
-        parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+        weight = layer.weight.detach()
+        # not remove_parametrizations: it takes `weight` from the layer's class, and a layer shares that class with its copies
+        layer.__class__ = parametrize.type_before_parametrizations(layer)
+        del layer.parametrizations
+        layer.weight = nn.Parameter(weight)
     return baked
