@@ -152,8 +152,8 @@ class Layer:
     @property
     def live_output_fraction(self) -> float:
         """Share of the output channels that are not constant; a channel pruned to 0 bits is."""
-        kept = int(np.count_nonzero(self.channel_bits)) if self.op in WEIGHTED else self.out_channels
-        return (kept if self.live_outputs is None else min(kept, self.live_outputs)) / self.out_channels
+        kept = 1.0 if self.op not in WEIGHTED else self.share_of_channels(1)
+        return kept if self.live_outputs is None else min(kept, self.live_outputs / self.out_channels)
 
     @property
     def live_macs(self) -> int:
@@ -163,6 +163,16 @@ class Layer:
     def channel_bits(self) -> np.ndarray:
         """Weight bits of each output channel, shape ``(out_channels,)``."""
         return np.broadcast_to(np.asarray(self.weight_bits), (self.out_channels,))
+
+    def share_of_channels(self, least: int, most: float = math.inf) -> float:
+        """Share of the output channels whose weights have `least` to `most` bits.
+
+        >>> Layer("fc", "linear", ("input",), (64,), (4,), weight_bits=(0, 2, 4, 8)).share_of_channels(1)
+        0.75
+        """
+        if isinstance(self.weight_bits, int):
+            return float(least <= self.weight_bits <= most)
+        return sum(least <= bits <= most for bits in self.weight_bits) / self.out_channels
 
     @property
     def weight_bytes(self) -> int:

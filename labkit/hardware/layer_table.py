@@ -24,11 +24,13 @@ def _row(layer: Layer) -> tuple[float, ...]:
     """One layer's numbers in the order of COLUMNS. Search spaces reuse layers, hence the cache."""
     macs, outputs, length = layer.macs, layer.out_elements, layer.weights_per_channel
     live_out = layer.live_output_fraction
-    bits = layer.channel_bits if layer.op in WEIGHTED else np.array([8])
-    kept, sub_byte = np.mean(bits > 0), np.mean((bits > 0) & (bits < 8))
+    bits, kept, sub_byte = 8, 1.0, 0.0
+    if layer.op in WEIGHTED:
+        bits = layer.weight_bits if isinstance(layer.weight_bits, int) else max(layer.weight_bits)
+        kept, sub_byte = layer.share_of_channels(1), layer.share_of_channels(1, 7)
     return (
         OPS.index(layer.op), macs, round(macs * layer.live_fraction), math.prod(layer.in_shape), outputs, outputs * live_out,
-        length * layer.out_channels, layer.weight_bytes, bits.max(), layer.activation_bits, length, layer.out_bytes, kept, sub_byte,
+        length * layer.out_channels, layer.weight_bytes, bits, layer.activation_bits, length, layer.out_bytes, kept, sub_byte,
     )  # fmt: skip
 
 
