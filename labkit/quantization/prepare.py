@@ -129,10 +129,11 @@ def _insert_quantizers(prepared: torch.fx.GraphModule, modules: dict[str, nn.Mod
 
 
 def _end_of_chain(node: torch.fx.Node, kinds: dict) -> torch.fx.Node:
-    """Follows `node` through the norm and the ReLU that belong to it."""
-    while len(node.users) == 1 and kinds.get(next(iter(node.users))) in ("norm", "clamp"):
-        node = next(iter(node.users))
-    return node
+    """Follows `node` through the norm and the ReLU that belong to it, past the Identity that folding leaves between them."""
+    end = node
+    while len(node.users) == 1 and kinds.get(node := next(iter(node.users))) in ("norm", "clamp", "free"):
+        end = end if kinds[node] == "free" else node
+    return end
 
 
 def _writer(node: torch.fx.Node, kinds: dict) -> torch.fx.Node:
