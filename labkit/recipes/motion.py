@@ -184,14 +184,25 @@ def train(data: Dataset, recipe: Recipe, progress: bool = True) -> tuple[torch.n
     """
     torch.set_num_threads(1)  # networks this small gain nothing from a second thread, and sums keep their order
     learning = data.only(data.split != "test")
-    mean, std = (f(learning.x, axis=(0, 2), keepdims=True)[0].round(4) for f in (np.mean, np.std))
+    mean, std = statistics(learning.x)
+    model, _ = models.build("har-cnn", seed=recipe.seed, classes=len(data.labels), channels=data.x.shape[1])
+    fit(model, (torch.from_numpy(learning.x), torch.from_numpy(learning.y)), None, recipe, augment=augment(mean, std), progress=progress)
+    return model, mean, std
 
-    def augment(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+
+def statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of every channel of ``(n, channels, samples)``, ``(channels, 1)`` each."""
+    mean, std = (f(x, axis=(0, 2), keepdims=True)[0].round(4) for f in (np.mean, np.std))
+    return mean, std
+
+
+def augment(mean: np.ndarray, std: np.ndarray):
+    """An `augment` for `fit`: windows turned, stretched, normalised and jittered."""
+
+    def change(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         return jitter(normalise(stretch(turn(x, 15, generator), 1.25, generator), mean, std), generator)
 
-    model, _ = models.build("har-cnn", seed=recipe.seed, classes=len(data.labels), channels=data.x.shape[1])
-    fit(model, (torch.from_numpy(learning.x), torch.from_numpy(learning.y)), None, recipe, augment=augment, progress=progress)
-    return model, mean, std
+    return change
 
 
 def normalise(x: np.ndarray | torch.Tensor, mean: np.ndarray, std: np.ndarray) -> torch.Tensor:

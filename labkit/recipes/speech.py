@@ -31,7 +31,7 @@ UNSEEN_REAL = "unseen real voices"
 def ds_cnn_synthetic(seed: int, folder=None, progress: bool = True) -> ModelCard:
     """DS-CNN on synthetic voices, 49 × 10 MFCC."""
     blank = ModelCard(
-        name="ds-cnn-synthetic", network="ds-cnn", data="synthetic voices (espeak-ng)", labels=speech.LABELS, seed=seed,
+        name=of_seed("ds-cnn-synthetic", seed), network="ds-cnn", data="synthetic voices (espeak-ng)", labels=speech.LABELS, seed=seed,
         command=f"labkit train ds-cnn-synthetic --seed {seed}", mean=[0.0], std=[1.0], front_end="mfcc", layout="picture",
     )  # fmt: skip
     return _from_scratch(blank, PRETRAINING, folder, progress)
@@ -40,7 +40,7 @@ def ds_cnn_synthetic(seed: int, folder=None, progress: bool = True) -> ModelCard
 def tc_resnet8_synthetic(seed: int, folder=None, progress: bool = True) -> ModelCard:
     """TC-ResNet8 on synthetic voices, 40 MFCC as channels, a frame every 10 ms."""
     blank = ModelCard(
-        name="tc-resnet8-synthetic", network="tc-resnet8", data="synthetic voices (espeak-ng)", labels=speech.LABELS, seed=seed,
+        name=of_seed("tc-resnet8-synthetic", seed), network="tc-resnet8", data="synthetic voices (espeak-ng)", labels=speech.LABELS, seed=seed,
         command=f"labkit train tc-resnet8-synthetic --seed {seed}", mean=[0.0], std=[1.0], front_end="mfcc", layout="sequence",
         features={"hop_ms": 10, "n_mfcc": 40},
     )  # fmt: skip
@@ -56,7 +56,7 @@ def ds_cnn_mini(seed: int, folder=None, progress: bool = True) -> ModelCard:
     model, before = models.pretrained("ds-cnn", "synthetic", folder)
     card = dataclasses.replace(
         before,
-        name="ds-cnn-mini",
+        name=of_seed("ds-cnn-mini", seed),
         data="synthetic voices, then the train split of the Speech Commands test archive (real)",
         command=f"labkit train ds-cnn-mini --seed {seed}",
         seed=seed,
@@ -66,6 +66,11 @@ def ds_cnn_mini(seed: int, folder=None, progress: bool = True) -> ModelCard:
         ),
     )
     return _train(model, card, speech.load("mini", progress=progress), FINE_TUNING, folder, progress, before.training_seconds)
+
+
+def of_seed(name: str, seed: int) -> str:
+    """The file of a network trained from another seed than 0 carries that seed: ``ds-cnn-mini-1``."""
+    return f"{name}-{seed}" if seed else name
 
 
 def keyword_baseline(seed: int, folder=None, progress: bool = True) -> ModelCard:
@@ -107,7 +112,7 @@ def _from_scratch(blank: ModelCard, recipe: Recipe, folder, progress: bool) -> M
 def _train(model, card: ModelCard, data: Dataset, recipe: Recipe, folder, progress: bool, seconds_before: float = 0.0) -> ModelCard:
     torch.set_num_threads(1)  # two threads are no faster for networks this small, and the sum's order stays the same everywhere
     train, val = data.part("train"), data.part("val")
-    audio = _pcm(train.x)
+    audio = pcm(train.x)
     silence = audio[train.y == train.labels.index("silence")]
     started = time.process_time()  # of this one thread: on a busy machine the clock on the wall says nothing
     fit(
@@ -147,7 +152,7 @@ def _about(data: Dataset) -> str:
     return UNSEEN_SYNTHETIC if data.card.synthetic else UNSEEN_REAL
 
 
-def _pcm(clips: np.ndarray | Clips) -> np.ndarray:
+def pcm(clips: np.ndarray | Clips) -> np.ndarray:
     """All clips as int16 ``(n, samples)``: a quarter of a gigabyte for the synthetic set."""
     pcm = np.empty(clips.shape, dtype=np.int16)
     for start in range(0, len(clips), 500):
