@@ -28,38 +28,30 @@ ADD_SHIFT = 20  # TensorFlow Lite's int8 addition works with 20 more bits
 def conv(x, weight, bias=None, *, zero_point=0, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1) -> np.ndarray:
     """Accumulators ``(batch, out, height', width')`` of a convolution. `weight` is ``(out, in / groups, *kernel)``.
 
-    `zero_point` is that of `x`; `bias` int32, one for each output channel. The groups must divide both channel counts.
+    `zero_point` is that of `x`; `bias` int32, one for each output channel. The groups must divide both channel counts; with as many
+    groups as channels the convolution is depthwise.
 
     >>> x = np.array([[[[1, 2, 3], [4, 5, 6], [7, 8, 9]]]])
     >>> conv(x, np.array([[[[1, 0], [0, -1]]]]), np.array([100]), zero_point=1)[0, 0].tolist()
     [[96, 96], [96, 96]]
     """
     x, weight = np.asanyarray(x), np.asarray(weight)
+    return _accumulator(convolve(x - float(zero_point), weight, stride, padding, dilation, groups), bias)
+
+
+def convolve(x: np.ndarray, weight: np.ndarray, stride, padding: Padding, dilation, groups: int) -> np.ndarray:
+    """The sums of a convolution in float64, with zeros outside the image. Exact if `x` and `weight` hold integers."""
     check_shapes(x, weight, groups)
-    if groups == x.shape[1] == weight.shape[0]:
-        return depthwise(x, weight, bias, zero_point=zero_point, stride=stride, padding=padding, dilation=dilation)
-    patches = windows(pad(x, padding, zero_point) - float(zero_point), weight.shape[2:], stride, dilation)
-    n, out, places = x.shape[0], weight.shape[0], patches.shape[-x.ndim + 2 :]
+    patches = windows(pad(x, padding, 0), weight.shape[2:], stride, dilation)
+    n, out, places = len(x), len(weight), patches.shape[-x.ndim + 2 :]
+    if groups == x.shape[1] == out:  # depthwise: a matrix of width 1 for each channel, so rather a few additions of whole images
+        total = np.zeros((n, out, *places))
+        for at in np.ndindex(weight.shape[2:]):
+            total += per_channel(weight[:, 0][:, *at].astype(np.float64), x) * patches[:, :, *at]
+        return total
     patches = patches.reshape(n, groups, -1, int(np.prod(places)))
-    rows = weight.reshape(groups, out // groups, -1)
-    return _accumulator((rows.astype(np.float64) @ patches).reshape(n, out, *places), bias)
-
-
-def depthwise(x, weight, bias=None, *, zero_point=0, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1)) -> np.ndarray:
-    """Accumulators of a convolution in which every channel has a filter of its own. `weight` is ``(channels, 1, *kernel)``.
-
-    One multiply-add over the whole image for each place of the kernel: a matrix multiplication would be of width 1.
-
-    >>> depthwise(np.ones((1, 2, 1, 3), int), np.array([[[[1, 1]]], [[[5, -5]]]])).tolist()
-    [[[[2, 2]], [[0, 0]]]]
-    """
-    x, weight = np.asanyarray(x), np.asarray(weight)
-    check_shapes(x, weight, groups=x.shape[1])
-    patches = windows(pad(x, padding, zero_point) - float(zero_point), weight.shape[2:], stride, dilation)
-    acc = 0.0
-    for place in np.ndindex(weight.shape[2:]):
-        acc = acc + per_channel(weight[:, 0][:, *place].astype(np.float64), x) * patches[:, :, *place]
-    return _accumulator(acc, bias)
+    rows = weight.reshape(groups, out // groups, -1).astype(np.float64)
+    return (rows @ patches).reshape(n, out, *places)
 
 
 def linear(x, weight, bias=None, *, zero_point=0) -> np.ndarray:
@@ -73,26 +65,40 @@ def linear(x, weight, bias=None, *, zero_point=0) -> np.ndarray:
     return _accumulator((x - float(zero_point)) @ weight.T.astype(np.float64), bias)
 
 
-def average_pool(x, kernel, stride=None, *, padding=((0, 0), (0, 0)), zero_point=0, rounding="tflite") -> np.ndarray:
-    """Codes of an average over windows; the grid stays that of `x`. Places outside the image are left out of the average.
+def average_pool(x, grid: Grid, kernel, stride=None, *, padding=((0, 0), (0, 0)), rounding="tflite") -> np.ndarray:
+    """Codes of an average over windows, on the grid of `x`. Places outside the image are left out of the average.
 
-    ``"tflite"`` and ``"single"`` divide the sum of the raw codes, a half away from zero, as TensorFlow Lite's integer kernel. The
-    other two average q − Z, a half to the even integer: ``"onnx"`` in float32, ``"exact"`` in float64.
+    ``"tflite"`` and ``"single"`` divide the sum of the raw codes, a half away from zero, as TensorFlow Lite's integer kernel does.
+    ``"exact"`` averages q − Z, a half to the even integer; ``"onnx"`` as ONNX Runtime does it in float32 (`_float32_average`).
 
-    >>> x = np.array([[[[-3, -2], [0, 1]]]])
-    >>> int(average_pool(x, (1, 2))[0, 0, 0, 0]), int(average_pool(x, (1, 2), rounding="exact")[0, 0, 0, 0])  # -2.5
+    >>> x, grid = np.array([[[[-3, -2], [0, 1]]]]), Grid(1.0, 0, -128, 127)
+    >>> int(average_pool(x, grid, (1, 2))[0, 0, 0, 0]), int(average_pool(x, grid, (1, 2), rounding="exact")[0, 0, 0, 0])  # -2.5
     (-3, -2)
     """
     check_rounding(rounding)
-    x = np.asarray(x)
-    origin = 0 if rounding in FIXED_POINT else zero_point
-    space = tuple(range(2, x.ndim))
-    inside = windows(pad(np.ones((1, 1, *x.shape[2:]), dtype=np.int64), padding, 0), kernel, stride or kernel).sum(axis=space)
-    total = windows(pad(x, padding, origin) - np.int64(origin), kernel, stride or kernel).sum(axis=space)
+    x, stride, space = np.asarray(x, dtype=np.int64), stride or kernel, tuple(range(2, np.ndim(x)))
+    origin = 0 if rounding in FIXED_POINT else grid.zero_point
+    inside = windows(pad(np.ones((1, 1, *x.shape[2:]), dtype=np.int64), padding, 0), kernel, stride).sum(axis=space)
+    patches = windows(pad(x - origin, padding, 0), kernel, stride)
+    if rounding == "onnx":
+        return _float32_average(patches, inside, grid, whole=x.shape[2:] == tuple(kernel) and inside.size == 1)
+    total = patches.sum(axis=space)
     if rounding in FIXED_POINT:
         return np.sign(total) * ((np.abs(total) + inside // 2) // inside)
-    real = np.float32 if rounding == "onnx" else np.float64
-    return np.rint(total.astype(real) / inside.astype(real)).astype(np.int64) + origin
+    return np.rint(total / inside).astype(np.int64) + origin
+
+
+def _float32_average(patches: np.ndarray, inside: np.ndarray, grid: Grid, whole: bool) -> np.ndarray:
+    """ONNX Runtime's two kernels (on x86-64). Of a whole image: the integer sum of q − Z times 1/n. Of windows: real numbers added
+    one by one, and the (unsigned) zero point before the rounding, so that a mean close to a half may fall on either side of it."""
+    places = list(np.ndindex(patches.shape[2 : patches.ndim // 2 + 1]))
+    scale, count = np.float32(grid.scale), inside.astype(np.float32)
+    if whole:
+        total = sum(patches[:, :, *at] for at in places)
+        return np.rint(total.astype(np.float32) * (scale / (scale * count))).astype(np.int64) + grid.zero_point
+    total = sum(patches[:, :, *at].astype(np.float32) * scale for at in places)
+    unsigned = np.float32(grid.zero_point + grid.unsigned_shift)
+    return np.rint(total / count / scale + unsigned).astype(np.int64) - grid.unsigned_shift
 
 
 def max_pool(x, kernel, stride=None, *, padding=((0, 0), (0, 0))) -> np.ndarray:

@@ -67,6 +67,11 @@ class Grid:
         """The real numbers that `codes` stand for, float32."""
         return (np.asarray(codes) - self.zero_point).astype(np.float32) * np.float32(self.scale)
 
+    @property
+    def unsigned_shift(self) -> int:
+        """What makes a signed code of 8 bits one from 0 to 255, as ONNX Runtime prefers activations."""
+        return 128 if self.low < 0 else 0
+
     def saturate(self, codes: np.ndarray) -> np.ndarray:
         return np.clip(codes, self.low, self.high)
 

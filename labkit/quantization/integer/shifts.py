@@ -44,7 +44,7 @@ def conv(x, weight, bias=None, *, zero_point=0, stride=(1, 1), padding=((0, 0), 
     [[-16, -19], [-25, -28]]
     """
     check_shapes(x, weight, groups)
-    patches = windows(pad(x, padding, zero_point) - zero_point, weight.shape[2:], stride, dilation)
+    patches = windows(pad(x - zero_point, padding, 0), weight.shape[2:], stride, dilation)
     batch, places = x.shape[0], patches.shape[-x.ndim + 2 :]
     taps = np.moveaxis(patches, 0, -1).reshape(groups, weight[0].size, *places, batch)
     rows = weight.reshape(groups, len(weight) // groups, -1)

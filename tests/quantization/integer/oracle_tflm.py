@@ -171,8 +171,10 @@ def pooling(seed: int, name: str) -> Result:
     x = draw.codes(1, channels, *size)
     same = bool(draw.rng.random() < 0.5)
     padding = tuple(same_padding(*facts) for facts in zip(size, kernel, stride, strict=True)) if same else ((0, 0), (0, 0))
-    pool = kernels.average_pool if name == "AVERAGE_POOL_2D" else kernels.max_pool
-    ours = pool(x, kernel, stride, padding=padding)
+    if name == "AVERAGE_POOL_2D":
+        ours = kernels.average_pool(x, grid, kernel, stride, padding=padding)
+    else:
+        ours = kernels.max_pool(x, kernel, stride, padding=padding)
     file = File()
     source, result = file.activation((1, *size, channels), grid), file.activation((1, *ours.shape[2:], channels), grid)
     (filter_height, filter_width), (stride_height, stride_width) = kernel, stride

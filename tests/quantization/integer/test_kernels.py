@@ -73,19 +73,21 @@ def test_worst_case_is_reached():
 def test_average_divides_as_its_rounding_says(rounding):
     x = np.arange(-128, 128).reshape(1, 1, 16, 16)
     zero_point = -3
-    codes = kernels.average_pool(x, (1, 2), zero_point=zero_point, rounding=rounding)[0, 0].ravel()
+    codes = kernels.average_pool(x, Grid(0.25, zero_point, -128, 127), (1, 2), rounding=rounding)[0, 0].ravel()
     for pair, code in zip(x.reshape(-1, 2), codes, strict=True):
         raw = Fraction(int(pair.sum()), 2)  # always an integer and a half
         if rounding in ("tflite", "single"):
             expected = int(raw + Fraction(1, 2)) if raw > 0 else int(raw - Fraction(1, 2))  # away from zero
         else:
-            expected = round(raw - zero_point) + zero_point  # Python rounds a half to the even integer
+            even = 0 if rounding == "onnx" else zero_point  # which number must be even: the code, or the steps from zero
+            expected = round(raw - even) + even  # Python rounds a half to the even integer
         assert code == expected
 
 
 def test_average_leaves_out_what_is_outside():
     x = torch.randint(-128, 128, (2, 3, 7, 5), generator=torch.Generator().manual_seed(0))
-    ours = kernels.average_pool(x.numpy(), (3, 3), (2, 2), padding=((1, 1), (1, 1)), zero_point=9, rounding="exact")
+    grid = Grid(1.0, 9, -128, 127)
+    ours = kernels.average_pool(x.numpy(), grid, (3, 3), (2, 2), padding=((1, 1), (1, 1)), rounding="exact")
     theirs = F.avg_pool2d(x.double() - 9, 3, 2, 1, count_include_pad=False)
     assert np.array_equal(ours, torch.round(theirs).numpy() + 9)
 
