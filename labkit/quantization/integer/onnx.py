@@ -78,7 +78,7 @@ class _Writer:
         """One operation: the real numbers it reads, the operation itself, the codes it writes."""
         name = operation.name
         if isinstance(operation, Clamp):
-            self.clip(f"{operation.inputs[0]}.codes", name)
+            self.clip(f"{operation.inputs[0]}.codes", name, operation.low, operation.high)
             return
         read = [self.dequantize(source, f"{name}.reads{i}") for i, source in enumerate(operation.inputs)]
         if isinstance(operation, Weighted):
@@ -113,16 +113,16 @@ class _Writer:
         ]
 
     def quantize(self, real: str, tensor: str) -> None:
-        """From real numbers to the codes of `tensor`. QuantizeLinear saturates at int8; a narrower grid needs a Clip behind it."""
+        """From real numbers to the codes of `tensor`. QuantizeLinear saturates at uint8; a narrower grid needs a Clip behind it."""
         grid = self.grids[tensor]
         if (*self.stored(grid, grid.low, grid.high),) == (UINT8.min, UINT8.max):
             self.node("QuantizeLinear", [real, *self.grid(tensor)], f"{tensor}.codes")
         else:
-            self.clip(self.node("QuantizeLinear", [real, *self.grid(tensor)], f"{tensor}.wide"), tensor)
+            self.clip(self.node("QuantizeLinear", [real, *self.grid(tensor)], f"{tensor}.wide"), tensor, grid.low, grid.high)
 
-    def clip(self, source: str, tensor: str) -> None:
-        bounds = self.stored(self.grids[tensor], self.grids[tensor].low, self.grids[tensor].high).astype(np.uint8)
-        names = [self.constant(f"{tensor}.{end}", bound) for end, bound in zip(("low", "high"), bounds, strict=True)]
+    def clip(self, source: str, tensor: str, *bounds: int) -> None:
+        stored = self.stored(self.grids[tensor], *bounds).astype(np.uint8)
+        names = [self.constant(f"{tensor}.{end}", bound) for end, bound in zip(("low", "high"), stored, strict=True)]
         self.node("Clip", [source, *names], f"{tensor}.codes")
 
     def dequantize(self, tensor: str, real: str) -> str:

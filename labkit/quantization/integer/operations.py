@@ -122,10 +122,13 @@ class Pool(Operation):
 
 @dataclass(frozen=True)
 class Clamp(Operation):
-    """A ReLU that no layer could take in: codes below the zero point become the zero point."""
+    """A ReLU that no layer could take in: codes below `low` become `low`, those above `high` become `high`."""
+
+    low: int
+    high: int
 
     def integer(self, codes, grids, rounding, arithmetic):
-        return self.out.saturate(codes[0])
+        return np.clip(codes[0], self.low, self.high)
 
 
 @dataclass(frozen=True)

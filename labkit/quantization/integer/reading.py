@@ -144,8 +144,7 @@ class _Reader(torch.fx.Interpreter):
             return
         source = self._on_grid(node.args[0])
         grid = self.grids[source]
-        bounds = dataclasses.replace(grid, low=_code(low, grid), high=_code(high, grid))
-        self._append(Clamp(self._name(node), (source,), bounds), node)
+        self._append(Clamp(self._name(node), (source,), grid, _code(low, grid), _code(high, grid)), node)
 
     def _free(self, node, module, result):
         tensor = self.tensors[node.args[0]]

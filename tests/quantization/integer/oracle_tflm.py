@@ -8,7 +8,9 @@ from ai_edge_litert import schema_py_generated as schema
 
 from labkit.quantization.integer import kernels
 from labkit.quantization.integer.requantize import Grid, requantize
+from tests.quantization.integer import zoo
 from tests.quantization.integer.tflite_file import File, channels_first, channels_last
+from tests.quantization.integer.tflite_network import compile_network
 
 ACTIVATIONS = {"none": schema.ActivationFunctionType.NONE, "relu": schema.ActivationFunctionType.RELU}
 Result = tuple[np.ndarray, np.ndarray]
@@ -232,6 +234,18 @@ def compare(name: str, layers: int) -> Counter:
     return total
 
 
+def compare_network(name: str, inputs: int) -> Counter:
+    """Runs `inputs` inputs through a whole quantized network of the zoo. Every tensor is compared, not only the last."""
+    _, network, x = zoo.quantized(name)
+    codes = network.quantize(x[:inputs])
+    ours, theirs = network.tensors(codes), compile_network(network)
+    total = Counter(layers=len(network.operations))
+    for i, one in enumerate(codes):
+        for tensor, result in theirs(one).items():
+            total.update(outputs=result.size, mismatches=int((result[0] != ours[tensor][i]).sum()))
+    return total
+
+
 def main(layers: int = 100) -> None:
     together = Counter()
     for name in KERNELS:
@@ -239,6 +253,8 @@ def main(layers: int = 100) -> None:
         together += counted
         print(f"{name:16s}", line(counted))
     print(f"{'together':16s}", line(together))
+    for name in zoo.NAMES:
+        print(f"{name:16s}", line(compare_network(name, inputs=20)))
 
 
 def line(counted: Counter) -> str:

@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("tflite_micro", reason="TensorFlow Lite Micro is not installed: pip install 'labkit[oracles]'")
 pytest.importorskip("ai_edge_litert")
 
-from tests.quantization.integer import oracle_tflm
+from tests.quantization.integer import oracle_tflm, zoo
 
 
 @pytest.mark.parametrize("kernel", oracle_tflm.KERNELS)
@@ -21,3 +21,12 @@ def test_the_boundaries_tell_the_roundings_apart(monkeypatch):
     real = oracle_tflm.requantize
     monkeypatch.setattr(oracle_tflm, "requantize", lambda acc, step, out: real(acc, step, out, "single"))
     assert oracle_tflm.compare("code boundaries", layers=3)["mismatches"] > 100
+
+
+@pytest.mark.parametrize("name", zoo.NAMES)
+def test_a_whole_network_gives_the_same_codes(name):
+    """Every tensor from the first layer to the logits, each computed by TensorFlow Lite Micro from its own previous one."""
+    counted = oracle_tflm.compare_network(name, inputs=4)
+    print(f"{name}: tensors {counted['layers']}, codes compared {counted['outputs']}, mismatches {counted['mismatches']}")
+    assert counted["outputs"] > 1000
+    assert counted["mismatches"] == 0

@@ -4,6 +4,8 @@ The independent judge of the integer engine: nothing here uses `labkit.quantizat
 ``(batch, height, width, channels)``; a 1-D tensor has height 1.
 """
 
+from collections.abc import Callable
+
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -75,16 +77,24 @@ class File:
         self.graph.operators.append(operator)
         return output
 
-    def run(self, inputs: dict[int, np.ndarray], output: int) -> np.ndarray:
-        """What TensorFlow Lite Micro makes of int8 `inputs` (by tensor number): int64."""
-        self.graph.inputs, self.graph.outputs = list(inputs), [output]
+    def compile(self, inputs: list[int], outputs: list[int]) -> Callable[..., list[np.ndarray]]:
+        """A function from int8 arrays, one for each input tensor, to int64 arrays, one for each output tensor."""
+        self.graph.inputs, self.graph.outputs = inputs, outputs
         builder = flatbuffers.Builder(1024)
         builder.Finish(self.model.Pack(builder), b"TFL3")
-        interpreter = runtime.Interpreter.from_bytes(bytes(builder.Output()), arena_size=1 << 22)
-        self.feed = lambda xs: [interpreter.set_input(x.astype(np.int8), i) for i, x in enumerate(xs)]
-        self.feed(inputs.values())
-        interpreter.invoke()
-        return interpreter.get_output(0).astype(np.int64)
+        interpreter = runtime.Interpreter.from_bytes(bytes(builder.Output()), arena_size=1 << 23)
+
+        def run(*arrays: np.ndarray) -> list[np.ndarray]:
+            for i, array in enumerate(arrays):
+                interpreter.set_input(array.astype(np.int8), i)
+            interpreter.invoke()
+            return [interpreter.get_output(i).astype(np.int64) for i in range(len(outputs))]
+
+        return run
+
+    def run(self, inputs: dict[int, np.ndarray], output: int) -> np.ndarray:
+        """What TensorFlow Lite Micro makes of int8 `inputs` (by tensor number): int64."""
+        return self.compile(list(inputs), [output])(*inputs.values())[0]
 
 
 def channels_last(x: np.ndarray) -> np.ndarray:
