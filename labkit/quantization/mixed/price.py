@@ -80,8 +80,7 @@ def price_table(workload: Workload, bits: Sequence[int] = (0, 2, 4, 8), cost: Co
 
 
 def _with_weight_bits(workload: Workload, bits: int) -> Workload:
-    layers = tuple(dataclasses.replace(x, weight_bits=bits) if x.op in WEIGHTED else x for x in workload.layers)
-    return dataclasses.replace(workload, layers=layers)
+    return dataclasses.replace(workload, layers=tuple(dataclasses.replace(layer, weight_bits=bits) for layer in workload.layers))
 
 
 def expected_cost(probabilities: Sequence[torch.Tensor], table: torch.Tensor | np.ndarray) -> torch.Tensor:
