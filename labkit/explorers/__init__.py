@@ -16,6 +16,8 @@ _HOME = {
     "WindowExplorer": "labkit.explorers.windows",
     "CostExplorer": "labkit.explorers.cost",
     "BatteryExplorer": "labkit.explorers.battery",
+    "QuantizationExplorer": "labkit.explorers.quantization",
+    "LevelExplorer": "labkit.explorers.levels",
 }
 __all__ = list(_HOME)
 

@@ -13,7 +13,7 @@ from time import perf_counter
 
 import numpy as np
 
-from labkit.explorers import BatteryExplorer, CostExplorer, FeatureExplorer, WindowExplorer
+from labkit.explorers import BatteryExplorer, CostExplorer, FeatureExplorer, LevelExplorer, WindowExplorer
 from labkit.explorers.base import Explorer
 from labkit.explorers.view import View
 
@@ -30,6 +30,7 @@ def explorers() -> dict[str, Explorer]:
         "features": FeatureExplorer(np.stack([tone, noise]), ["a rising tone", "noise"]),
         "windows": WindowExplorer(),
         "battery": BatteryExplorer(),
+        "levels": LevelExplorer(),
     }
 
 

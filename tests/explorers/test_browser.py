@@ -15,6 +15,7 @@ CELLS = {
     "features": "from labkit.explorers import bench\nbench.explorers()['features']",
     "windows": "from labkit.explorers import WindowExplorer\nWindowExplorer()",
     "battery": "from labkit.explorers import BatteryExplorer\nBatteryExplorer()",
+    "levels": "from labkit.explorers import LevelExplorer\nLevelExplorer()",
 }
 
 
