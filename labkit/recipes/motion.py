@@ -186,7 +186,8 @@ def train(data: Dataset, recipe: Recipe, progress: bool = True) -> tuple[torch.n
     learning = data.only(data.split != "test")
     mean, std = statistics(learning.x)
     model, _ = models.build("har-cnn", seed=recipe.seed, classes=len(data.labels), channels=data.x.shape[1])
-    fit(model, (torch.from_numpy(learning.x), torch.from_numpy(learning.y)), None, recipe, augment=augment(mean, std), progress=progress)
+    examples = torch.from_numpy(learning.x), torch.from_numpy(learning.y)
+    fit(model, examples, None, recipe, augment=augment(mean, std), progress=progress)
     return model, mean, std
 
 

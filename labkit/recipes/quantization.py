@@ -10,6 +10,7 @@ Two questions are kept apart:
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import time
@@ -144,7 +145,7 @@ def run(task: Task, network: nn.Module, method: Method, seed: int, progress: boo
     """The network that `method` makes of the float `network`, and its row: accuracy, accuracy in integers, bytes of weights."""
     started = time.perf_counter()
     if method.scheme is None:
-        made = network if not method.epochs else _copy(network)
+        made = network if not method.epochs else copy.deepcopy(network)
     else:
         made = prepare(network, method.scheme)
         calibrate(made, task.calibration)
@@ -190,16 +191,14 @@ def quantization_table(seed: int = 0, folder=None, progress: bool = True) -> str
 
 
 def table(rows: list[dict]) -> str:
-    """Mean and spread (largest minus smallest) over the seeds, and the difference to the float network of the same seed, as text."""
+    """Mean and spread (largest minus smallest) over seeds, and the difference to the float network of the same seed, as text."""
     lines = [f"{'':34}{'accuracy':>9}{'spread':>8}{'minus float':>13}{'in integers':>13}{'weights':>12}"]
     for task in dict.fromkeys(row["task"] for row in rows):
         lines.append(f"{task}:")
         for name, summary in summaries(rows, task).items():
             integers = f"{summary['integer_accuracy']:13.1%}" if summary["integer_accuracy"] is not None else " " * 13
-            lines.append(
-                f"  {name:32}{summary['accuracy']:9.1%}{100 * summary['spread']:8.1f}{100 * summary['minus_float']:+13.1f}{integers}"
-                f"{summary['weight_bytes']:10,} B"
-            )
+            points = f"{summary['accuracy']:9.1%}{100 * summary['spread']:8.1f}{100 * summary['minus_float']:+13.1f}"
+            lines.append(f"  {name:32}{points}{integers}{summary['weight_bytes']:10,} B")
     return "\n".join(lines)
 
 
@@ -225,9 +224,3 @@ def summaries(rows: list[dict], task: str) -> dict[str, dict]:
 
 def _share(right: torch.Tensor) -> float:
     return round(right.float().mean().item(), 4)
-
-
-def _copy(network: nn.Module) -> nn.Module:
-    import copy
-
-    return copy.deepcopy(network)

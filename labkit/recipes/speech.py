@@ -31,7 +31,8 @@ UNSEEN_REAL = "unseen real voices"
 def ds_cnn_synthetic(seed: int, folder=None, progress: bool = True) -> ModelCard:
     """DS-CNN on synthetic voices, 49 × 10 MFCC."""
     blank = ModelCard(
-        name=of_seed("ds-cnn-synthetic", seed), network="ds-cnn", data="synthetic voices (espeak-ng)", labels=speech.LABELS, seed=seed,
+        name=of_seed("ds-cnn-synthetic", seed), network="ds-cnn",
+        data="synthetic voices (espeak-ng)", labels=speech.LABELS, seed=seed,
         command=f"labkit train ds-cnn-synthetic --seed {seed}", mean=[0.0], std=[1.0], front_end="mfcc", layout="picture",
     )  # fmt: skip
     return _from_scratch(blank, PRETRAINING, folder, progress)
@@ -40,7 +41,8 @@ def ds_cnn_synthetic(seed: int, folder=None, progress: bool = True) -> ModelCard
 def tc_resnet8_synthetic(seed: int, folder=None, progress: bool = True) -> ModelCard:
     """TC-ResNet8 on synthetic voices, 40 MFCC as channels, a frame every 10 ms."""
     blank = ModelCard(
-        name=of_seed("tc-resnet8-synthetic", seed), network="tc-resnet8", data="synthetic voices (espeak-ng)", labels=speech.LABELS, seed=seed,
+        name=of_seed("tc-resnet8-synthetic", seed), network="tc-resnet8",
+        data="synthetic voices (espeak-ng)", labels=speech.LABELS, seed=seed,
         command=f"labkit train tc-resnet8-synthetic --seed {seed}", mean=[0.0], std=[1.0], front_end="mfcc", layout="sequence",
         features={"hop_ms": 10, "n_mfcc": 40},
     )  # fmt: skip

@@ -48,7 +48,9 @@ def test_a_recipe_writes_weights_and_a_card_that_a_seed_decides(network, tmp_pat
     card = run(f"{network}-synthetic", tmp_path / "a")
     run(f"{network}-synthetic", tmp_path / "b")
     run(f"{network}-synthetic", tmp_path / "c", seed=1)
-    weights = [(tmp_path / x / f"{network}-synthetic.safetensors").read_bytes() for x in "abc"]
+    weights = [
+        (tmp_path / x / f"{network}-synthetic{end}.safetensors").read_bytes() for x, end in (("a", ""), ("b", ""), ("c", "-1"))
+    ]
     assert weights[0] == weights[1] != weights[2]
     model, read = models.pretrained(network, "synthetic", tmp_path / "a")
     assert read == card and set(card.figures) == {room.UNSEEN_SYNTHETIC, room.UNSEEN_REAL}
