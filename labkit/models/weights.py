@@ -46,8 +46,8 @@ class ModelCard:
     seed: int
     mean: list
     std: list
-    front_end: str | None = None  # "mfcc" | "log_mel" of `labkit.data.features`, None for windows as they are
-    features: dict = field(default_factory=dict)  # fields of FeatureConfig
+    front_end: str | None = None  # "mfcc" | "log_mel" | "binary_features" of `labkit.data`, None for windows as they are
+    features: dict = field(default_factory=dict)  # fields of FeatureConfig, of AnalogFrontEnd for "binary_features"
     layout: str = "as is"
     options: dict = field(default_factory=dict)  # of the network's constructor
     figures: dict[str, dict] = field(default_factory=dict)  # what was tested -> accuracy, balanced_accuracy, low, high, n
@@ -65,11 +65,13 @@ class ModelCard:
         return self.normalise(self.extract(x))
 
     def extract(self, x) -> np.ndarray:
-        """The front end alone: ``(clips, frames, coefficients)`` of audio; windows pass unchanged."""
+        """The front end alone: ``(clips, frames, coefficients)`` of audio, or pictures of ±1; windows pass unchanged."""
         if self.front_end is None:
             return np.asarray(x)
-        from labkit.data import features
+        from labkit.data import binary_features, features
 
+        if self.front_end == "binary_features":
+            return binary_features.binary_features(x, binary_features.AnalogFrontEnd(**self.features))
         return getattr(features, self.front_end)(x, features.FeatureConfig(**self.features))
 
     def normalise(self, extracted: np.ndarray) -> torch.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from labkit.models.binary_networks import BinaryKWS
 from labkit.models.networks import DSCNN, HARCNN, Autoencoder, ResNet8, TCResNet8
 from labkit.naming import did_you_mean
 
@@ -14,6 +15,7 @@ ZOO = {
     "har-cnn": (HARCNN, (6, 128)),
     "resnet8": (ResNet8, (3, 32, 32)),
     "autoencoder": (Autoencoder, (640,)),
+    "binary-kws": (BinaryKWS, (2, 50, 32)),
 }
 
 

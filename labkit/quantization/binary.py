@@ -13,6 +13,8 @@ behind the layer divides any such scale out again, so it is off by default; then
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 from torch import nn
@@ -168,3 +170,19 @@ def thresholds(norm: nn.Module, reach: int, scale: float = 1.0) -> Thresholds:
         return norm(x.contiguous()).reshape(-1, channels).numpy()
 
     return folding.find(line, -reach, reach)
+
+
+def compact(model: nn.Module) -> nn.Module:
+    """A copy to be stored: under every binary weight its signs as int8, not the float numbers that training moved.
+
+    Its state loads into a fresh network, which then computes the same.
+
+    >>> compact(binarize(nn.Linear(2, 2))).parametrizations.weight.original.dtype
+    torch.int8
+    """
+    model = copy.deepcopy(model)
+    for layer in model.modules():
+        if getattr(layer, "weight_bits", None) == 1 and parametrize.is_parametrized(layer, "weight"):
+            kept = layer.parametrizations.weight
+            kept.original = nn.Parameter(sign(kept.original.detach()).to(torch.int8), requires_grad=False)
+    return model
