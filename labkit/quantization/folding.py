@@ -27,27 +27,69 @@ def fold_batch_norms(model: nn.Module) -> nn.Module:
     (True, Identity())
     """
     model = copy.deepcopy(model).eval()
-    modules = dict(model.named_modules())
-    for node in graph(model).nodes:
-        norm = modules.get(str(node.target)) if node.op == "call_module" else None
-        if not isinstance(norm, NORMS):
-            continue
-        before = node.args[0]
-        layer = modules.get(str(before.target)) if before.op == "call_module" else None
-        if isinstance(layer, FOLDABLE) and len(before.users) == 1:
-            fold_into(layer, norm)
-            _replace(model, str(node.target), nn.Identity())
+    for layer, norm, name in _pairs(model):
+        gain, shift = _gain_and_shift(layer, norm)
+        with torch.no_grad():
+            layer.weight.mul_(_per_channel(gain, layer.weight))
+        layer.bias = nn.Parameter(shift)
+        _replace(model, name, nn.Identity())
     return model
 
 
+def fold_into_scales(prepared: nn.Module) -> nn.Module:
+    """A copy of a prepared network whose norms went into the *scales* of the quantized weights: the codes stay as they are.
+
+    With a scale for each channel, gain · (scale · code) is (gain · scale) · code, so a network can be trained with its norms in
+    place, which few bits need, and still be deployed without them. A negative gain changes the signs of its channel's codes.
+    Raises ValueError where a channel has no scale of its own, or no codes for the changed signs.
+
+    >>> from labkit.quantization.prepare import Scheme, prepare
+    >>> net = nn.Sequential(nn.Conv1d(2, 3, 1), nn.BatchNorm1d(3)).eval()
+    >>> prepared = prepare(net, Scheme(weight_scale="lsq", activations=None, fold=False))
+    >>> x = torch.randn(4, 2, 5)
+    >>> torch.allclose(fold_into_scales(prepared)(x), prepared(x), atol=1e-6)
+    True
+    """
+    prepared = copy.deepcopy(prepared).eval()
+    for layer, norm, name in _pairs(prepared):
+        gain, shift = _gain_and_shift(layer, norm)
+        (quantizer,) = layer.parametrizations.weight
+        original = layer.parametrizations.weight.original
+        with torch.no_grad():
+            original.mul_(_per_channel(gain, original))
+            if (gain < 0).any() and quantizer.format.low != -quantizer.format.high:
+                raise ValueError(f"{name!r} has a negative gain, and {quantizer.format!r} is not symmetric; use a narrow format")
+            quantizer.rescale(gain.abs().clamp(min=1e-12)[:, None])
+        layer.bias = nn.Parameter(shift)
+        _replace(prepared, name, nn.Identity())
+    return prepared
+
+
+def _pairs(model: nn.Module) -> list[tuple[nn.Module, nn.Module, str]]:
+    """Layer, norm and the norm's name, for every norm that folds: its layer feeds nothing else."""
+    modules, pairs = dict(model.named_modules()), []
+    for node in graph(model).nodes:
+        norm = modules.get(str(node.target)) if node.op == "call_module" else None
+        if isinstance(norm, NORMS):
+            before = node.args[0]
+            layer = modules.get(str(before.target)) if before.op == "call_module" else None
+            if isinstance(layer, FOLDABLE) and len(before.users) == 1:
+                pairs.append((layer, norm, str(node.target)))
+    return pairs
+
+
 @torch.no_grad()
-def fold_into(layer: nn.Module, norm: nn.Module) -> None:
-    """Writes `norm` into weight and bias of `layer`, in place."""
-    gain = norm.weight / torch.sqrt(norm.running_var + norm.eps) if norm.affine else torch.rsqrt(norm.running_var + norm.eps)
-    shift = norm.bias if norm.affine else torch.zeros_like(norm.running_mean)
-    bias = torch.zeros_like(norm.running_mean) if layer.bias is None else layer.bias
-    layer.weight.copy_(layer.weight * gain.reshape(-1, *[1] * (layer.weight.dim() - 1)))
-    layer.bias = nn.Parameter((bias - norm.running_mean) * gain + shift)
+def _gain_and_shift(layer: nn.Module, norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+    """γ/σ and the bias of the folded layer, ``(channels,)`` each."""
+    gain = torch.rsqrt(norm.running_var + norm.eps)
+    shift = -norm.running_mean if layer.bias is None else layer.bias - norm.running_mean
+    if norm.affine:
+        gain = norm.weight * gain
+    return gain, shift * gain + (norm.bias if norm.affine else 0)
+
+
+def _per_channel(gain: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    return gain.reshape(-1, *[1] * (weight.dim() - 1))
 
 
 def _replace(model: nn.Module, name: str, module: nn.Module) -> None:

@@ -55,6 +55,11 @@ class WeightQuantizer(nn.Module):
     def forward(self, w: torch.Tensor) -> torch.Tensor:
         return straight_through(w, shaped_like(w, self._codes(w) * self.scale(w)))
 
+    def rescale(self, factor: torch.Tensor) -> None:
+        """Follows the rows of the weight when they are multiplied by `factor` ``(rows, 1)``, positive."""
+        if not isinstance(self.granularity, PerChannel):
+            raise ValueError(f"{self.granularity!r} has no scale for each channel; fold the norms before quantizing (fold=True)")
+
     def extra_repr(self) -> str:
         return f"{self.format!r}, {self.granularity!r}"
 
@@ -70,6 +75,10 @@ class FixedScale(WeightQuantizer):
     def scale(self, w: torch.Tensor) -> torch.Tensor:
         return self.fixed
 
+    def rescale(self, factor: torch.Tensor) -> None:
+        super().rescale(factor)
+        self.fixed.mul_(factor)
+
 
 class LearnedScale(WeightQuantizer):
     """LSQ: the scale is a parameter. What is learned is its logarithm, because Adam moves every parameter by about the learning
@@ -82,6 +91,10 @@ class LearnedScale(WeightQuantizer):
 
     def scale(self, w: torch.Tensor) -> torch.Tensor:
         return self.log_scale.exp()
+
+    def rescale(self, factor: torch.Tensor) -> None:
+        super().rescale(factor)
+        self.log_scale.add_(factor.log())
 
     def _codes(self, w: torch.Tensor) -> torch.Tensor:
         return self.format.project(self.granularity.rows(w.detach()) / self.scale(w).detach())
@@ -97,6 +110,9 @@ class DoReFa(WeightQuantizer):
     The paper's weights end up in [−1, 1], which a batch norm behind them undoes. Ours keep the range of the row, so that a network
     whose norms are folded stays itself; and the grid has a zero, as kernels want it.
     """
+
+    def rescale(self, factor: torch.Tensor) -> None:
+        raise ValueError("tanh changes with the size of its weights; fold the norms before quantizing with DoReFa (fold=True)")
 
     def _codes(self, w: torch.Tensor) -> torch.Tensor:
         return self.format.project(self._squeezed(w.detach()))
