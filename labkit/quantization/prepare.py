@@ -201,9 +201,14 @@ def bake(prepared: nn.Module) -> nn.Module:
     """A copy whose layers are plain again and hold their quantized weights as floats."""
     baked = copy.deepcopy(prepared)
     for layer, _ in weight_quantizers(baked).values():
-        weight = layer.weight.detach()
-        # not remove_parametrizations: it takes `weight` from the layer's class, and a layer shares that class with its copies
-        layer.__class__ = parametrize.type_before_parametrizations(layer)
-        del layer.parametrizations
-        layer.weight = nn.Parameter(weight)
+        make_plain(layer, layer.weight)
     return baked
+
+
+def make_plain(layer: nn.Module, weight: torch.Tensor) -> None:
+    """Takes the quantizer off a layer and gives it `weight`, in place."""
+    # not remove_parametrizations: it takes `weight` from the layer's class, and a layer shares that class with its copies
+    weight = weight.detach().clone()
+    layer.__class__ = parametrize.type_before_parametrizations(layer)
+    del layer.parametrizations
+    layer.weight = nn.Parameter(weight)

@@ -23,11 +23,11 @@ from labkit.quantization.formats import Int
 from labkit.quantization.granularity import PerChannel
 from labkit.quantization.mixed.channels import ChannelInt
 from labkit.quantization.mixed.price import expected_cost, price_table, weight_memory
-from labkit.quantization.prepare import WEIGHTED, Scheme, calibrate, prepare
+from labkit.quantization.prepare import Scheme, calibrate, make_plain, prepare
 from labkit.quantization.weights import LearnedScale
 from labkit.tracing import trace
 
-TEMPERATURE = 0.1  # Adam moves θ by the learning rate a step, so θ/τ moves ten times as fast as a weight
+TEMPERATURE = 0.02  # Adam moves θ by the learning rate a step, so θ/τ moves fifty times as fast as a weight
 SHARES = ("channel", "layer")
 
 
@@ -118,15 +118,13 @@ class MixedPrecision(nn.Module):
         network = copy.deepcopy(self.network)
         for name, bits in self.assignment().items():
             layer = network.get_submodule(name)
-            weight = layer.parametrizations.weight.original.detach().clone()
-            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
-            assign(layer, weight, bits)
+            make_plain(layer, layer.parametrizations.weight.original)
+            assign(layer, bits)
         return network
 
 
-def assign(layer: nn.Module, weight: torch.Tensor, bits: Sequence[int]) -> None:
-    """Gives a plain layer the float `weight` and a width for each output channel, in place."""
-    with torch.no_grad():
-        layer.weight.copy_(weight)
-    parametrize.register_parametrization(layer, "weight", LearnedScale(ChannelInt(tuple(bits)), PerChannel(), weight=weight))
-    layer.weight_bits = tuple(bits)
+def assign(layer: nn.Module, bits: Sequence[int]) -> None:
+    """Quantizes a plain layer with a width for each output channel and learned scales, in place."""
+    quantizer = LearnedScale(ChannelInt(tuple(bits)), PerChannel(), weight=layer.weight)
+    parametrize.register_parametrization(layer, "weight", quantizer)
+    layer.weight_bits = tuple(bits)  # read by labkit.trace
