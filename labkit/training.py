@@ -87,6 +87,7 @@ def fit(
     *,
     augment: Augment | None = None,
     penalty: Callable[[], torch.Tensor] | None = None,
+    teacher: nn.Module | None = None,
     checkpoint: str | Path | None = None,
     progress: bool = True,
 ) -> History:
@@ -95,7 +96,7 @@ def fit(
     `train` and `val` are ``(x, y)``: x with the batch first, y int64 class numbers. ``augment(batch, generator)`` turns a batch of
     training x into what the network reads; it runs at every step and draws only from `generator`. It may compute features, so that
     training x is audio while validation x is features already. ``penalty()`` is added to the loss of every step, as a search adds
-    the price of a network.
+    the price of a network. A `teacher` is a trained network whose answers, with all their doubts, are learned beside the labels.
 
     With a `checkpoint` path the run is saved after every epoch; the same call later goes on where it stopped and ends with the same
     weights, bit for bit, as if it had not been interrupted. Raises TrainingError on NaN or infinite data or loss.
@@ -112,7 +113,7 @@ def fit(
         _check(val, "validation")
     with torch.random.fork_rng(devices=[]):  # dropout draws from the global generator: give it back as it was
         torch.manual_seed(recipe.seed)
-        run = _Run(model, train, val, recipe, augment, penalty)
+        run = _Run(model, train, val, recipe, augment, penalty, teacher)
         if checkpoint is not None:
             run.resume(Path(checkpoint))
         steps = recipe.epochs * run.batches
@@ -128,14 +129,28 @@ def fit(
     )
 
 
+def distillation(logits: torch.Tensor, teacher: nn.Module, batch: torch.Tensor, temperature: float = 2.0) -> torch.Tensor:
+    """T² · KL(teacher‖student), both softened by the temperature T (Hinton et al., arXiv:1503.02531).
+
+    >>> logits = torch.randn(3, 4)
+    >>> distillation(logits, nn.Identity(), logits).abs().item() < 1e-6
+    True
+    """
+    with torch.no_grad():
+        taught = F.log_softmax(teacher(batch) / temperature, dim=1)
+    learned = F.log_softmax(logits / temperature, dim=1)
+    return temperature**2 * F.kl_div(learned, taught, reduction="batchmean", log_target=True)
+
+
 class _Run:
     """A training run between two epochs: everything a checkpoint must hold."""
 
-    def __init__(self, model, train, val, recipe, augment, penalty):
+    def __init__(self, model, train, val, recipe, augment, penalty, teacher):
         self.model = model.to(memory_format=torch.channels_last)  # 2-D convolutions run faster so; nothing else changes
         self.train, self.val, self.recipe = train, val, recipe
         self.augment = augment or (lambda batch, generator: batch)
         self.penalty = penalty or (lambda: 0.0)
+        self.teacher = teacher.eval() if teacher is not None else None
         self.batches = math.ceil(len(train[1]) / recipe.batch_size)
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.optimizer = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
@@ -165,6 +180,8 @@ class _Run:
                 raise TrainingError(f"labels run from {y.min()} to {y.max()}, but the network has {logits.shape[1]} outputs")
             loss = F.cross_entropy(logits, y[chosen], label_smoothing=self.recipe.label_smoothing)
             loss = loss + self.penalty()
+            if self.teacher is not None:
+                loss = loss + distillation(logits, self.teacher, batch)
             self._check_step(batch, loss, number)
             self.optimizer.zero_grad()
             loss.backward()

@@ -80,6 +80,19 @@ class FixedScale(WeightQuantizer):
         self.fixed.mul_(factor)
 
 
+class PowerOfTwoScale(WeightQuantizer):
+    """A scale that is a power of two, 2^ceil(log2 max|w|) / 2^(bits−1): what it costs in accuracy saves the multiplier behind every
+    accumulator, which becomes a shift (fixed point, as on the MAX78000). The grid wastes up to half of its codes."""
+
+    def span_scale(self, rows: torch.Tensor) -> torch.Tensor:
+        largest = rows.abs().amax(dim=1, keepdim=True)
+        exponent = torch.ceil(torch.log2(largest)) - (self.format.bits - 1)
+        return torch.where(largest > 0, torch.exp2(exponent), torch.ones_like(largest))
+
+    def rescale(self, factor: torch.Tensor) -> None:
+        raise ValueError("a folded norm makes these scales no powers of two; fold the norms before quantizing (fold=True)")
+
+
 class LearnedScale(WeightQuantizer):
     """LSQ: the scale is a parameter. What is learned is its logarithm, because Adam moves every parameter by about the learning
     rate, and for a scale a step must be small against the scale itself (as in TQT, Jain et al., arXiv:1903.08066)."""
@@ -149,13 +162,15 @@ def best_scale(rows: torch.Tensor, format: Format, widest: torch.Tensor, steps: 
     return best
 
 
-SCALES = ("max", "mse", "lsq", "dorefa")
+SCALES = ("max", "power of two", "mse", "lsq", "dorefa")
 
 
 def weight_quantizer(scale: str, format: Format, granularity: Granularity, weight: torch.Tensor) -> WeightQuantizer:
-    """The quantizer called `scale`: "max", "mse" (fixed), "lsq" (learned) or "dorefa"."""
+    """The quantizer called `scale`: "max", "power of two", "mse" (fixed), "lsq" (learned) or "dorefa"."""
     if scale == "max":
         return WeightQuantizer(format, granularity)
+    if scale == "power of two":
+        return PowerOfTwoScale(format, granularity)
     if scale == "mse":
         return FixedScale(format, granularity, weight=weight)
     if scale == "lsq":
