@@ -1,6 +1,7 @@
 """How good are quantized networks? One pipeline, many number formats and algorithms, on keyword spotting and on activities.
 
-Every row starts from the same float network of its seed, sees the same examples, and is judged on people that were in no training.
+Every row starts from the same float network of its seed, sees the same examples, learns from the labels and from that network's
+answers, and is judged on people that were in no training.
 Two questions are kept apart:
 
 - *formats*: what does a number format cost, done as it is deployed (norms folded, every operation quantized, integers only)?
@@ -26,6 +27,7 @@ from tqdm.auto import tqdm
 from labkit import atomic, models
 from labkit.data import motion, speech
 from labkit.data.augmentation import Augmentation
+from labkit.quantization.folding import fold_into_scales
 from labkit.quantization.formats import AdditivePowerOfTwo, Int, PowerOfTwo, TwoStep
 from labkit.quantization.integer.network import IntegerNetwork
 from labkit.quantization.prepare import Scheme, calibrate, prepare
@@ -50,7 +52,8 @@ class Method:
 
 
 def learned(weights, **options) -> Scheme:
-    return Scheme(weights, weight_scale="lsq", activation_scale="lsq", **options)
+    """Learned scales; norms stay while training and fold into the scales afterwards (`fold_into_scales`)."""
+    return Scheme(weights, weight_scale="lsq", activation_scale="lsq", fold=False, **options)
 
 
 FORMATS = {
@@ -59,7 +62,7 @@ FORMATS = {
     "int8, post-training": Method(Scheme(observer="mse")),
     "int4, post-training": Method(Scheme(Int(4), weight_scale="mse", observer="mse")),
     "int4": Method(learned(Int(4)), 10),
-    "int2, edges int8": Method(learned(Int(2), edges=Int(8)), 25, 3e-3),
+    "int2, edges int8": Method(learned(Int(2), edges=Int(8)), 20),
     "power of two, 4 bits": Method(learned(PowerOfTwo(4)), 10),
     "additive power of two, 4 bits": Method(learned(AdditivePowerOfTwo(4)), 10),
     "two-step power of two, 4 bits": Method(learned(TwoStep(4)), 10),
@@ -67,7 +70,7 @@ FORMATS = {
 ACADEMIC = {"fold": False, "every_op": False}
 FOUR_BITS = Scheme(Int(4), NIBBLES, edges=Int(8))
 ALGORITHMS = {
-    f"{name}, {setting}": Method(dataclasses.replace(FOUR_BITS, **scales, **options), 8)
+    f"{name}, {setting}": Method(dataclasses.replace(FOUR_BITS, **scales, **options), 5)
     for name, scales in {
         "straight-through": {},
         "DoReFa": {"weight_scale": "dorefa"},
@@ -144,6 +147,7 @@ TASKS = {"keywords": keywords, "activities": activities}
 def run(task: Task, network: nn.Module, method: Method, seed: int, progress: bool = False) -> tuple[nn.Module, dict]:
     """The network that `method` makes of the float `network`, and its row: accuracy, accuracy in integers, bytes of weights."""
     started = time.perf_counter()
+    deployable = method.scheme is not None and method.scheme.every_op
     if method.scheme is None:
         made = network if not method.epochs else copy.deepcopy(network)
     else:
@@ -151,11 +155,13 @@ def run(task: Task, network: nn.Module, method: Method, seed: int, progress: boo
         calibrate(made, task.calibration)
     if method.epochs:
         recipe = Recipe(epochs=method.epochs, learning_rate=method.learning_rate, weight_decay=task.weight_decay, seed=seed)
-        fit(made, task.train, task.val, recipe, augment=task.augment, progress=progress)
+        fit(made, task.train, task.val, recipe, augment=task.augment, teacher=network, progress=progress)
+    if deployable and not method.scheme.fold:
+        made = fold_into_scales(made)
     x, y = task.test
     workload = trace(made, x[:1], bits=32 if method.scheme is None else 8)
     row = {"accuracy": _share(predict(made, x) == y), "weight_bytes": workload.weight_bytes}
-    if method.scheme is not None and method.scheme.fold and method.scheme.every_op:
+    if deployable:
         logits = IntegerNetwork.of(made, x[:1]).run(x.numpy())
         row["integer_accuracy"] = _share(torch.from_numpy(np.asarray(logits)).argmax(1) == y)
     return made, row | {"seconds": round(time.perf_counter() - started, 1)}
@@ -207,7 +213,7 @@ def summaries(rows: list[dict], task: str) -> dict[str, dict]:
     mine = [row for row in rows if row["task"] == task]
     floats = {row["seed"]: row["accuracy"] for row in mine if row["method"] == "float"}
     result = {}
-    for name in dict.fromkeys(row["method"] for row in mine):
+    for name in [name for name in FORMATS | ALGORITHMS if any(row["method"] == name for row in mine)]:
         of_method = [row for row in mine if row["method"] == name]
         accuracy = np.array([row["accuracy"] for row in of_method])
         integers = [row["integer_accuracy"] for row in of_method if "integer_accuracy" in row]
