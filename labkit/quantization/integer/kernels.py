@@ -49,7 +49,7 @@ def convolve(x: np.ndarray, weight: np.ndarray, stride, padding: Padding, dilati
         for at in np.ndindex(weight.shape[2:]):
             total += per_channel(weight[:, 0][:, *at].astype(np.float64), x) * patches[:, :, *at]
         return total
-    patches = patches.reshape(n, groups, -1, int(np.prod(places)))
+    patches = patches.reshape(n, groups, weight[0].size, int(np.prod(places)))
     rows = weight.reshape(groups, out // groups, -1).astype(np.float64)
     return (rows @ patches).reshape(n, out, *places)
 

@@ -16,7 +16,7 @@ import torch.fx
 from labkit.quantization.integer import facts
 from labkit.quantization.integer.operations import Add, Clamp, Conv, Linear, Operation, Pool, Reshape
 from labkit.quantization.integer.requantize import INT32, Grid
-from labkit.tracing import TraceError, kind_of, trace
+from labkit.tracing import kind_of, trace
 from labkit.workload import INPUT
 
 NEEDS = "prepare it with weights and activations quantized, fold=True and every_op=True"
@@ -38,8 +38,6 @@ def read(prepared: torch.fx.GraphModule, example) -> tuple:
         with torch.no_grad():
             reader.run(example)
         workload = trace(prepared, example)
-    except TraceError as error:
-        raise ValueError(str(error)) from None
     finally:
         prepared.train(training)
     return reader.grids[INPUT], tuple(example.shape[1:]), tuple(reader.operations), workload
@@ -60,6 +58,7 @@ class _Reader(torch.fx.Interpreter):
 
     def __init__(self, prepared: torch.fx.GraphModule):
         super().__init__(prepared)
+        self.extra_traceback = False  # torch.fx would append it to our sentences
         self.operations: list[Operation] = []
         self.grids: dict[str, Grid] = {}
         self.tensors: dict[torch.fx.Node, str | _Pending] = {}  # a node's tensor: the name of one on a grid, or a layer that waits
@@ -165,6 +164,8 @@ class _Reader(torch.fx.Interpreter):
         source = self._on_grid(node.args[0])
         size = tuple(self.env[node.args[0]].shape[2:])
         places = tuple(result.shape[2:]) or (1,) * len(size)
+        if result.shape[:2] != self.env[node.args[0]].shape[:2] or len(places) != len(size):
+            raise ValueError(f"{node.name!r} pools over something else than all of time or space; integers pool over those only")
         kernel, stride, padding = facts.of_window(node, module, size, places)
         operation = Pool(self._name(node), (source,), self.grids[source], mean, kernel, stride, padding)
         self._append(operation, node)
