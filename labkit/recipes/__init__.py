@@ -19,6 +19,7 @@ RECIPES = {  # name -> module of this room and function; imported only when run
     "har-cnn-hapt": "motion.har_cnn_hapt",
     "windows-table": "motion.windows_table",
     "quantization-table": "quantization.quantization_table",
+    "mixed-table": "mixed.mixed_table",
 }
 
 

@@ -160,10 +160,10 @@ def run(task: Task, network: nn.Module, method: Method, seed: int, progress: boo
         made = fold_into_scales(made)
     x, y = task.test
     workload = trace(made, x[:1], bits=32 if method.scheme is None else 8)
-    row = {"accuracy": _share(predict(made, x) == y), "weight_bytes": workload.weight_bytes}
+    row = {"accuracy": share_right(predict(made, x), y), "weight_bytes": workload.weight_bytes}
     if deployable:
         logits = IntegerNetwork.of(made, x[:1]).run(x.numpy())
-        row["integer_accuracy"] = _share(torch.from_numpy(np.asarray(logits)).argmax(1) == y)
+        row["integer_accuracy"] = share_right(torch.from_numpy(logits).argmax(1), y)
     return made, row | {"seconds": round(time.perf_counter() - started, 1)}
 
 
@@ -228,5 +228,5 @@ def summaries(rows: list[dict], task: str) -> dict[str, dict]:
     return result
 
 
-def _share(right: torch.Tensor) -> float:
-    return round(right.float().mean().item(), 4)
+def share_right(said: torch.Tensor, y: torch.Tensor) -> float:
+    return round((said == y).float().mean().item(), 4)
