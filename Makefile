@@ -16,7 +16,7 @@ QUIET := {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", 
 lab: environment
 	$(BIN)/python -m jupyterlab $(JUPYTER_FLAGS) notebooks/00_start.ipynb
 
-test: environment
+test: environment $(VENV)/oracles
 	$(BIN)/labkit build --check
 	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest --nbval solutions
@@ -33,6 +33,11 @@ $(VENV)/ready: pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps -e .
 	mkdir -p $(VENV)/share/jupyter/lab/settings
 	echo '$(QUIET)' > $(VENV)/share/jupyter/lab/settings/overrides.json
+	touch $@
+
+# Libraries that only the tests compare with.
+$(VENV)/oracles: $(VENV)/ready requirements-oracles.lock
+	$(BIN)/python -m pip install --progress-bar on --no-deps -r requirements-oracles.lock
 	touch $@
 
 clean:

@@ -86,9 +86,13 @@ def train(args) -> int:
     return 0
 
 
-def bench(args) -> int:
-    from labkit.explorers import bench
+BENCHES = {"explorers": "labkit.explorers.bench", "quantization": "labkit.quantization.bench"}
 
+
+def bench(args) -> int:
+    from importlib import import_module
+
+    bench = import_module(BENCHES[args.name])
     result = bench.run()
     print(json.dumps(result) if args.json else bench.table(result))
     return 0
@@ -126,8 +130,8 @@ def parser() -> argparse.ArgumentParser:
     sub = command(train, "train what the labs ship")
     sub.add_argument("name", nargs="?", help="a recipe; without it they are listed")
     sub.add_argument("--seed", type=int, default=0)
-    sub = command(bench, "how fast the explorers answer, beside a figure drawn anew")
-    sub.add_argument("name", choices=["explorers"])
+    sub = command(bench, "a speed claim beside its peer: explorers, quantization")
+    sub.add_argument("name", choices=list(BENCHES))
     sub.add_argument("--json", action="store_true")
     return parser
 
