@@ -6,17 +6,15 @@ width: every output channel among 0 (pruned), 2, 4 and 8 bits, or every layer am
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
 import torch
-from torch import nn
-from tqdm.auto import tqdm
 
-from labkit import atomic, device
+from labkit import device
 from labkit.quantization.integer.network import IntegerNetwork
 from labkit.quantization.mixed.search import MixedPrecision
+from labkit.recipes.partial import PartialTable
 from labkit.recipes.quantization import SEEDS, TASKS, Task, share_right
 from labkit.tracing import trace
 from labkit.training import Recipe, fit, predict
@@ -28,8 +26,9 @@ SEARCH = {"epochs": 6, "learning_rate": 2e-3}
 TUNING = {"epochs": 4, "learning_rate": 1e-3}
 
 
-def run(task: Task, network: nn.Module, share: str, strength: float, seed: int, progress: bool = False) -> dict:
+def run(task: Task, share: str, strength: float, seed: int, progress: bool = False) -> dict:
     """One search, its training afterwards, and what came out."""
+    network = task.network(seed)
     started = time.perf_counter()
     search = MixedPrecision(network, task.calibration, share=share, bits=BITS[share])
     options = {"augment": task.augment, "teacher": network, "progress": progress}
@@ -40,10 +39,6 @@ def run(task: Task, network: nn.Module, share: str, strength: float, seed: int, 
     x, y = task.test
     estimate = device("mpic").estimate(trace(found, x[:1]))
     return {
-        "task": task.name,
-        "share": share,
-        "strength": strength,
-        "seed": seed,
         "accuracy": share_right(predict(found, x), y),
         "integer_accuracy": share_right(torch.from_numpy(IntegerNetwork.of(found, x[:1]).run(x.numpy())).argmax(1), y),
         "weight_bytes": trace(found, x[:1]).weight_bytes,
@@ -57,20 +52,15 @@ def run(task: Task, network: nn.Module, share: str, strength: float, seed: int, 
 def mixed_table(seed: int = 0, folder=None, progress: bool = True) -> str:
     """Both tasks, both ways to share a width, four strengths, three seeds: `labkit/explorers/tables/mixed.json`."""
     torch.set_num_threads(1)
-    path = Path(folder) / TABLE.name if folder else TABLE
-    rows = json.loads(path.read_text())["rows"] if path.exists() else []
-    done = {(row["task"], row["share"], row["strength"], row["seed"]) for row in rows}
-    for make in TASKS.values():
+    partial = PartialTable(Path(folder) / TABLE.name if folder else TABLE, ("task", "share", "strength", "seed"))
+    data = {}
+    for name, make in TASKS.items():
         task = make(progress)
-        for number in SEEDS:
-            network = task.network(number)
-            todo = [(share, strength) for share in BITS for strength in STRENGTHS]
-            for share, strength in tqdm(todo, desc=f"{task.name}, seed {number}", disable=not progress):
-                if (task.name, share, strength, number) not in done:
-                    rows.append(run(task, network, share, strength, number))
-                    text = {"command": "labkit train mixed-table", "rows": rows}
-                    atomic.write(path, json.dumps(text) + "\n")
-    return table(rows)
+        data[name] = task.data
+        settings = [(name, share, strength, number) for number in SEEDS for share in BITS for strength in STRENGTHS]
+        partial.fill(settings, lambda _, *setting, task=task: run(task, *setting), progress)
+    partial.finish(command="labkit train mixed-table", data=data)
+    return table(partial.rows)
 
 
 def table(rows: list[dict]) -> str:

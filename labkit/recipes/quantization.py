@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from labkit import atomic, models
+from labkit import models
 from labkit.data import motion, speech
 from labkit.data.augmentation import Augmentation
 from labkit.quantization.folding import fold_into_scales
@@ -32,7 +32,8 @@ from labkit.quantization.formats import AdditivePowerOfTwo, Int, PowerOfTwo, Two
 from labkit.quantization.integer.network import IntegerNetwork
 from labkit.quantization.prepare import Scheme, calibrate, prepare
 from labkit.recipes import motion as activity
-from labkit.recipes.speech import changed_anew, pcm
+from labkit.recipes.partial import PartialTable
+from labkit.recipes.speech import changed_anew, of_seed, pcm
 from labkit.tracing import trace
 from labkit.training import Recipe, fit, predict
 
@@ -113,7 +114,7 @@ def keywords(progress: bool = True, versions: int = 10) -> Task:
     return Task(
         name="keywords",
         data=f"Speech Commands test archive, {len(test)} real clips of people in no training",
-        network=lambda seed: models.pretrained("ds-cnn", "mini" if seed == 0 else f"mini-{seed}")[0],
+        network=cache(lambda seed: models.pretrained("ds-cnn", of_seed("mini", seed))[0]),
         train=(torch.arange(len(train)), torch.from_numpy(train.y)),
         augment=lambda clips, generator: pool[torch.randint(versions, (len(clips),), generator=generator), clips],
         calibration=card.prepare(train.x[:512]),
@@ -131,7 +132,7 @@ def activities(progress: bool = True) -> Task:
     return Task(
         name="activities",
         data=f"watch, {len(test)} windows of subjects 8 to 10",
-        network=lambda seed: activity.train(data, dataclasses.replace(activity.RECIPE, seed=seed), progress)[0],
+        network=cache(lambda seed: activity.train(data, dataclasses.replace(activity.RECIPE, seed=seed), progress)[0]),
         train=(torch.from_numpy(learning.x), y),
         augment=activity.augment(mean, std),
         calibration=x[torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:512]],
@@ -167,33 +168,29 @@ def run(task: Task, network: nn.Module, method: Method, seed: int, progress: boo
     return made, row | {"seconds": round(time.perf_counter() - started, 1)}
 
 
-def compare(task: Task, methods: dict[str, Method], seeds: Iterable[int] = SEEDS, progress: bool = True, rows: list | None = None):
-    """One row (a dict) for each method and seed; rows that `rows` has already are not computed again. Yields all rows so far."""
-    rows = [] if rows is None else rows
-    done = {(row["task"], row["method"], row["seed"]) for row in rows}
-    todo = [(seed, name) for seed in seeds for name in methods if (task.name, name, seed) not in done]
-    network, its_seed = None, None
-    for seed, name in tqdm(todo, desc=task.name, disable=not progress):
-        if seed != its_seed:
-            network, its_seed = task.network(seed), seed
-        _, row = run(task, network, methods[name], seed)
-        rows.append({"task": task.name, "method": name, "seed": seed} | row)
-        yield rows
+def compare(task: Task, methods: dict[str, Method], seeds: Iterable[int] = SEEDS, progress: bool = True) -> list[dict]:
+    """A row for each method and seed, as `table` prints them."""
+    settings = [(seed, name) for seed in seeds for name in methods]
+    return [
+        {"task": task.name, "method": name, "seed": seed} | run(task, task.network(seed), methods[name], seed)[1]
+        for seed, name in tqdm(settings, desc=task.name, unit="network", disable=not progress)
+    ]
 
 
 def quantization_table(seed: int = 0, folder=None, progress: bool = True) -> str:
-    """Formats and algorithms on both tasks, three seeds: `labkit/explorers/tables/quantization.json`. Resumes where it stopped."""
+    """Formats and algorithms on both tasks, three seeds: `labkit/explorers/tables/quantization.json`. Goes on where it stopped."""
     torch.set_num_threads(1)
-    path = Path(folder) / TABLE.name if folder else TABLE
-    rows = json.loads(path.read_text())["rows"] if path.exists() else []
-    data = {}
-    for make in TASKS.values():
+    methods, data = FORMATS | ALGORITHMS, {}
+    partial = PartialTable(Path(folder) / TABLE.name if folder else TABLE, ("task", "method", "seed"))
+    for name, make in TASKS.items():
         task = make(progress)
-        data[task.name] = task.data
-        for rows in compare(task, FORMATS | ALGORITHMS, progress=progress, rows=rows):  # noqa: B020
-            text = {"command": "labkit train quantization-table", "data": data, "rows": rows}
-            atomic.write(path, json.dumps(text, indent=1) + "\n")
-    return table(rows)
+        data[name] = task.data
+        settings = [(name, method, number) for number in SEEDS for method in methods]
+        partial.fill(
+            settings, lambda _, method, number, task=task: run(task, task.network(number), methods[method], number)[1], progress
+        )
+    partial.finish(command="labkit train quantization-table", data=data)
+    return table(partial.rows)
 
 
 def table(rows: list[dict]) -> str:
