@@ -9,6 +9,8 @@ import torch.fx
 from torch import nn
 from torch.nn.utils import parametrize
 
+from labkit.quantization.integer.requantize import INT32
+
 ADAPTIVE = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d)
 POOL_ARGUMENTS = {  # torch.nn.functional's, behind the input
     "avg_pool": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
@@ -28,6 +30,26 @@ def weights(name: str, layer: nn.Module) -> tuple[np.ndarray, np.ndarray]:
     if scale.size not in (1, len(original)):
         raise ValueError(f"layer {name!r} has {scale.size} scales for {len(original)} output channels; integers need PerChannel()")
     return quantizer.codes(original).numpy().astype(np.int32), scale
+
+
+def with_bias(weight: np.ndarray, scale: np.ndarray, bias: np.ndarray, x_scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(weight, scale, int32 bias) with bias ≈ x_scale · scale · code, the unit of the accumulator.
+
+    In two cases a channel's own scale cannot carry its bias, and it gets another. A dead channel (all weights 0) is nothing
+    but its bias, and its scale is arbitrary. One with tiny weights has so fine a unit that its bias would leave 32 bits; the scale
+    grows until the bias fits, and the weights, which hardly count there, are rounded to it.
+
+    >>> with_bias(np.array([[0, 0], [127, 3]]), np.array([1.0, 1e-12], dtype=np.float32), np.array([0.3, 0.3]), 0.1)[2].tolist()
+    [1048576, 1073741824]
+    """
+    if scale.size > 1:
+        dead = ~weight.reshape(len(weight), -1).any(axis=1)
+        carried = np.abs(bias) / x_scale
+        wanted = np.where(dead & (bias != 0), carried / 2**20, np.maximum(scale, carried / 2**30)).astype(np.float32)
+        ratio = (scale / wanted.astype(np.float64)).reshape(-1, *(1,) * (weight.ndim - 1))
+        weight, scale = np.rint(weight * ratio).astype(np.int32), wanted
+    codes = np.rint(bias / (np.float64(x_scale) * scale.astype(np.float64)))
+    return weight, scale, np.clip(codes, INT32.min, INT32.max).astype(np.int32)
 
 
 def of_convolution(name: str, layer: nn.Conv1d | nn.Conv2d) -> dict:

@@ -15,7 +15,7 @@ import torch.fx
 
 from labkit.quantization.integer import facts
 from labkit.quantization.integer.operations import Add, Clamp, Conv, Linear, Operation, Pool, Reshape
-from labkit.quantization.integer.requantize import INT32, Grid
+from labkit.quantization.integer.requantize import Grid
 from labkit.tracing import kind_of, trace
 from labkit.workload import INPUT
 
@@ -123,9 +123,7 @@ class _Reader(torch.fx.Interpreter):
         weight, scale = facts.weights(str(node.target), module)
         bias = None
         if module.bias is not None:
-            real = module.bias.detach().double().numpy()
-            steps = np.rint(real / (np.float64(self.grids[source].scale) * scale.astype(np.float64)))
-            bias = np.clip(steps, INT32.min, INT32.max).astype(np.int32)
+            weight, scale, bias = facts.with_bias(weight, scale, module.bias.detach().double().numpy(), self.grids[source].scale)
         fields = {"weight": weight, "scale": scale, "bias": bias, **settings}
         self.tensors[node] = _Pending(lambda name, grid: record(name, (source,), grid, **fields), self._name(node))
 

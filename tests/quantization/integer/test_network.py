@@ -10,7 +10,8 @@ from labkit.quantization.formats import AdditivePowerOfTwo, Binary, Int, PowerOf
 from labkit.quantization.granularity import PerGroup, PerTensor
 from labkit.quantization.integer.network import IntegerNetwork
 from labkit.quantization.integer.operations import Clamp, Conv, Weighted
-from labkit.quantization.prepare import Scheme, calibrate, prepare
+from labkit.quantization.mixed.search import assign
+from labkit.quantization.prepare import Scheme, calibrate, make_plain, prepare
 from tests.quantization.integer import zoo
 
 FORMATS = [Int(4), Int(2), PowerOfTwo(4), AdditivePowerOfTwo(4), TwoStep(4), Ternary(), Binary()]
@@ -104,10 +105,44 @@ def test_any_format_runs_in_integers_and_by_shifts(weights):
     assert np.array_equal(network.run(x[:4], arithmetic="shift"), network.run(x[:4]))
 
 
+def test_channels_that_are_only_a_bias_keep_it():
+    """A dead channel and one with tiny weights: at the scale of their weights the bias would be coarse, or leave 32 bits."""
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Conv1d(2, 3, 3)), torch.randn(8, 2, 10)
+    model[0].weight.data[0] = 0.0
+    model[0].weight.data[1] *= 1e-12
+    model[0].bias.data = torch.tensor([0.777, -0.555, 0.333])
+    prepared = prepare(model, Scheme())
+    calibrate(prepared, x)
+    network = IntegerNetwork.of(prepared, x)
+    assert network.operations[0].bias.dtype == np.int32
+    for rounding in ("exact", "tflite"):
+        assert np.abs(network.logits(x, rounding=rounding) - prepared(x).detach().numpy()).max() <= network.output.scale * 1.01
+    assert np.abs(network.logits(x)[:, :2] - np.array([[0.777], [-0.555]])).max() <= network.output.scale / 2
+
+
+def test_widths_may_differ_from_channel_to_channel():
+    """What a mixed-precision search exports: 0 bits prune a channel, its bias stays."""
+    model, x = zoo.model("har-cnn")
+    prepared = prepare(model, Scheme())
+    bits = tuple(np.random.default_rng(0).choice([0, 2, 4, 8], 32).tolist())
+    layer = prepared.get_submodule("features.1.0")
+    make_plain(layer, layer.parametrizations.weight.original)
+    assign(layer, bits)
+    calibrate(prepared, x)
+    network = IntegerNetwork.of(prepared, x)
+    agree(prepared, network, x)
+    assert network.workload["features.1.0"].weight_bits == bits
+    (codes,) = (operation.weight for operation in network.operations if operation.name == "features.1.0")
+    largest = np.abs(codes).reshape(32, -1).max(axis=1)
+    assert all(top <= max(2 ** (b - 1) - 1, 0) for top, b in zip(largest, bits, strict=True))
+
+
 @pytest.mark.parametrize(
     "scheme",
     [
         Scheme(granularity=PerTensor()),
+        Scheme(weight_scale="power of two"),
         Scheme(activations=Int(4, narrow=False)),
         Scheme(activations=Int(8, signed=False)),
         Scheme(weights=Int(4), weight_scale="lsq", activation_scale="lsq"),
