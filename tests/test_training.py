@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from labkit import models
-from labkit.training import Recipe, TrainingError, evaluate, fit, predict
+from labkit.training import Recipe, TrainingError, distillation, evaluate, fit, predict
 
 RECIPE = Recipe(epochs=6, batch_size=16, learning_rate=5e-3)
 
@@ -167,3 +167,32 @@ def test_predict_equals_one_by_one():
 def test_labels_beyond_the_outputs_are_named():
     with pytest.raises(TrainingError, match="labels run from 0 to 5, but the network has 2 outputs"):
         fit(nn.Linear(1, 2), (torch.zeros(6, 1), torch.arange(6)), None, Recipe(epochs=1), progress=False)
+
+
+def test_a_penalty_is_part_of_what_is_minimised():
+    weight = lambda model: model[-1].weight.square().sum()  # noqa: E731
+    plain, _ = trained()
+    model = network()
+    fit(model, examples(), None, RECIPE, augment=jitter, penalty=lambda: 10 * weight(model), progress=False)
+    assert weight(model) < 0.5 * weight(plain)
+
+
+def test_distillation_is_the_divergence_of_softened_answers():
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(5, 3, generator=generator), torch.randn(5, 3, generator=generator)
+    p, q = torch.softmax(teacher / 2, 1), torch.softmax(student / 2, 1)
+    wanted = 4 * (p * (p / q).log()).sum(1).mean()
+    assert distillation(student, lambda batch: teacher, None).item() == pytest.approx(wanted.item(), rel=1e-5)
+
+
+def test_a_student_comes_nearer_to_its_teacher():
+    teacher, _ = trained()
+    x, _ = examples(40, seed=5)
+    distance = {}
+    for name, options in {"alone": {}, "taught": {"teacher": teacher}}.items():
+        student = network(seed=3)
+        before = {key: tensor.clone() for key, tensor in teacher.state_dict().items()}
+        fit(student, examples(), None, RECIPE, progress=False, **options)
+        distance[name] = distillation(student(x), teacher, x).item()
+        assert all(torch.equal(before[key], tensor) for key, tensor in teacher.state_dict().items())
+    assert distance["taught"] < distance["alone"]
