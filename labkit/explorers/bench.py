@@ -13,7 +13,15 @@ from time import perf_counter
 
 import numpy as np
 
-from labkit.explorers import BatteryExplorer, CostExplorer, FeatureExplorer, LevelExplorer, ShareExplorer, WindowExplorer
+from labkit.explorers import (
+    BatteryExplorer,
+    CostExplorer,
+    FeatureExplorer,
+    LevelExplorer,
+    QuantizationExplorer,
+    ShareExplorer,
+    WindowExplorer,
+)
 from labkit.explorers.base import Explorer
 from labkit.explorers.view import View
 
@@ -31,6 +39,7 @@ def explorers() -> dict[str, Explorer]:
         "windows": WindowExplorer(),
         "battery": BatteryExplorer(),
         "levels": LevelExplorer(),
+        "quantization": QuantizationExplorer(),
         "shares": ShareExplorer(),
     }
 
