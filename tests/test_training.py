@@ -169,12 +169,15 @@ def test_labels_beyond_the_outputs_are_named():
         fit(nn.Linear(1, 2), (torch.zeros(6, 1), torch.arange(6)), None, Recipe(epochs=1), progress=False)
 
 
+QUICK = Recipe(epochs=20, batch_size=16, learning_rate=2e-2)
+
+
 def test_a_penalty_is_part_of_what_is_minimised():
     """A penalty on the distance from a far point draws the weights there."""
     model = network()
-    fit(model, examples(), None, RECIPE, penalty=lambda: 10 * (model[-1].weight - 0.9).square().mean(), progress=False)
+    fit(model, examples(), None, QUICK, penalty=lambda: 10 * (model[-1].weight - 0.9).square().mean(), progress=False)
     plain = network()
-    fit(plain, examples(), None, RECIPE, progress=False)
+    fit(plain, examples(), None, QUICK, progress=False)
     assert (model[-1].weight - 0.9).abs().mean() < 0.7 * (plain[-1].weight - 0.9).abs().mean()
 
 
@@ -193,8 +196,8 @@ def test_a_student_learns_what_its_teacher_says_besides_the_labels():
     teacher[-1].bias.data.copy_(torch.tensor([3.0, -3.0]))
     before = {key: tensor.clone() for key, tensor in teacher.state_dict().items()}
     alone, taught = network(), network()
-    fit(alone, examples(), None, RECIPE, progress=False)
-    fit(taught, examples(), None, RECIPE, teacher=teacher, progress=False)
+    fit(alone, examples(), None, QUICK, progress=False)
+    fit(taught, examples(), None, QUICK, teacher=teacher, progress=False)
     x, _ = examples(40, seed=5)
     first = lambda model: torch.softmax(model(x), 1)[:, 0].mean()  # noqa: E731
     assert first(taught) > first(alone) + 0.1
