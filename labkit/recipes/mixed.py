@@ -21,8 +21,8 @@ from labkit.training import Recipe, fit, predict
 
 TABLE = Path(__file__).parents[1] / "explorers" / "tables" / "mixed.json"
 BITS = {"channel": (0, 2, 4, 8), "layer": (2, 4, 8)}
-STRENGTHS = (0.1, 0.3, 1.0, 3.0)  # how much of the loss the whole price at 8 bits is worth
-SEARCH = {"epochs": 6, "learning_rate": 2e-3}
+STRENGTHS = (0.3, 1.0, 2.0, 4.0)  # how much of the loss the whole price at 8 bits is worth
+SEARCH = {"epochs": 8, "learning_rate": 2e-3}
 TUNING = {"epochs": 4, "learning_rate": 1e-3}
 
 
