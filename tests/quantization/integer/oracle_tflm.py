@@ -9,7 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 from labkit.quantization.integer import kernels
 from labkit.quantization.integer.requantize import Grid, requantize
 from tests.quantization.integer import zoo
-from tests.quantization.integer.tflite_file import File, channels_first, channels_last
+from tests.quantization.integer.tflite_file import LITERT_REFERENCE, XNNPACK, File, channels_first, channels_last
 from tests.quantization.integer.tflite_network import compile_network
 
 ACTIVATIONS = {"none": schema.ActivationFunctionType.NONE, "relu": schema.ActivationFunctionType.RELU}
@@ -78,7 +78,7 @@ def step_of(x_grid: Grid, scales: np.ndarray) -> np.ndarray:
     return np.float64(x_grid.scale) * scales.astype(np.float64)
 
 
-def convolution(seed: int, depth_multiplier: int | None = None) -> Result:
+def convolution(seed: int, rounding: str = "tflite", judge=None, depth_multiplier: int | None = None) -> Result:
     """CONV_2D, or DEPTHWISE_CONV_2D when a multiplier is given; padding SAME, VALID or by a PAD operation before it."""
     draw = Draw(seed)
     kernel, stride, dilation, size = draw.spatial()
@@ -100,7 +100,7 @@ def convolution(seed: int, depth_multiplier: int | None = None) -> Result:
     acc = kernels.conv(x, weight, bias, zero_point=grid.zero_point, **settings)
     step = step_of(grid, scales)
     relu, out = draw.clamp(draw.out(acc, step))
-    ours = requantize(acc, step, out)
+    ours = requantize(acc, step, out, rounding)
 
     file = File()
     first = source = file.activation((1, *size, channels), grid)
@@ -124,14 +124,14 @@ def convolution(seed: int, depth_multiplier: int | None = None) -> Result:
         fusedActivationFunction=ACTIVATIONS[relu],
         **({"depthMultiplier": depth_multiplier} if depth_multiplier else {}),
     )
-    return ours, channels_first(file.run({first: channels_last(x)}, result))
+    return ours, channels_first(file.run({first: channels_last(x)}, result, judge))
 
 
-def depthwise(seed: int) -> Result:
-    return convolution(seed, depth_multiplier=1 + seed % 2)
+def depthwise(seed: int, rounding: str = "tflite", judge=None) -> Result:
+    return convolution(seed, rounding, judge, depth_multiplier=1 + seed % 2)
 
 
-def fully_connected(seed: int) -> Result:
+def fully_connected(seed: int, rounding: str = "tflite", judge=None) -> Result:
     draw = Draw(seed)
     inputs, outputs, batch = draw.int(1, 200), draw.int(1, 200), draw.int(1, 8)
     grid, x = draw.grid(), draw.codes(batch, inputs)
@@ -143,10 +143,10 @@ def fully_connected(seed: int) -> Result:
     source, result = file.activation((batch, inputs), grid), file.activation((batch, outputs), out)
     constants = [file.constant(weight.astype(np.int8), scales), file.constant(bias.astype(np.int32), step.astype(np.float32))]
     file.op("FULLY_CONNECTED", [source, *constants], result, fusedActivationFunction=ACTIVATIONS[relu])
-    return requantize(acc, step, out), file.run({source: x}, result)
+    return requantize(acc, step, out, rounding), file.run({source: x}, result, judge)
 
 
-def boundaries(seed: int) -> Result:
+def boundaries(seed: int, rounding: str = "tflite", judge=None) -> Result:
     """Accumulators on purpose next to the places where a code ends: weights 0, so that the biases are the accumulators.
 
     Random layers hardly meet them; here the roundings differ in one output of seven.
@@ -161,7 +161,7 @@ def boundaries(seed: int) -> Result:
     source, result = file.activation((1, 1), grid), file.activation((1, bias.size), out)
     constants = [file.constant(np.zeros((bias.size, 1), dtype=np.int8), scales), file.constant(bias, step)]
     file.op("FULLY_CONNECTED", [source, *constants], result)
-    return requantize(bias[None], step, out), file.run({source: np.zeros((1, 1))}, result)
+    return requantize(bias[None], step, out, rounding), file.run({source: np.zeros((1, 1))}, result, judge)
 
 
 def pooling(seed: int, name: str) -> Result:
@@ -213,7 +213,7 @@ def addition(seed: int) -> Result:
     return kernels.add(a, a_grid, b, b_grid, out), theirs
 
 
-KERNELS: dict[str, Callable[[int], Result]] = {
+KERNELS: dict[str, Callable[..., Result]] = {
     "conv": convolution,
     "depthwise": depthwise,
     "fully connected": fully_connected,
@@ -224,14 +224,17 @@ KERNELS: dict[str, Callable[[int], Result]] = {
 }
 
 
-def compare(name: str, layers: int) -> Counter:
-    """Runs `layers` random layers of one kernel. Counts layers, outputs, mismatches and saturated outputs."""
+def compare(name: str, layers: int, *settings) -> Counter:
+    """Runs `layers` random layers of one kernel. Counts layers, outputs and mismatches. `settings`: a rounding and its judge."""
     total = Counter(layers=layers)
     for seed in range(layers):
-        ours, theirs = KERNELS[name](seed)
+        ours, theirs = KERNELS[name](seed, *settings)
         assert ours.shape == theirs.shape, f"{name} {seed}: {ours.shape} against {theirs.shape}"
         total.update(outputs=ours.size, mismatches=int((ours != theirs).sum()))
     return total
+
+
+SINGLE = {"conv": XNNPACK, "depthwise": XNNPACK, "fully connected": XNNPACK, "code boundaries": LITERT_REFERENCE}
 
 
 def compare_network(name: str, inputs: int) -> Counter:
@@ -253,6 +256,8 @@ def main(layers: int = 100) -> None:
         together += counted
         print(f"{name:16s}", line(counted))
     print(f"{'together':16s}", line(together))
+    for name, judge in SINGLE.items():
+        print(f"{name:16s}", line(compare(name, layers, "single", judge)), "(rounding once, LiteRT)")
     for name in zoo.NAMES:
         print(f"{name:16s}", line(compare_network(name, inputs=20)))
 

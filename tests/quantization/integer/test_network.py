@@ -8,6 +8,8 @@ from torch import nn
 
 from labkit.quantization.formats import AdditivePowerOfTwo, Binary, Int, PowerOfTwo, Ternary, TwoStep
 from labkit.quantization.granularity import PerGroup, PerTensor
+from labkit.quantization.integer import kernels, operations, requantize, shifts
+from labkit.quantization.integer import network as network_module
 from labkit.quantization.integer.network import IntegerNetwork
 from labkit.quantization.integer.operations import Clamp, Conv, Weighted
 from labkit.quantization.mixed.search import assign
@@ -154,6 +156,11 @@ def test_widths_may_differ_from_channel_to_channel():
 def test_any_scheme_runs_in_integers(scheme):
     agree(*zoo.quantized("har-cnn", scheme))
     agree(*everything(scheme))
+
+
+@pytest.mark.parametrize("module", [requantize, kernels, shifts, operations, network_module])
+def test_running_a_network_needs_no_torch(module):
+    assert not {"torch", "nn"} & set(vars(module))
 
 
 def test_a_batch_is_its_inputs_one_by_one():

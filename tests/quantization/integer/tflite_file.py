@@ -1,4 +1,4 @@
-"""Writes .tflite files operation by operation and runs them in TensorFlow Lite Micro's reference kernels.
+"""Writes .tflite files operation by operation and has others run them: TensorFlow Lite Micro's reference kernels, and LiteRT's.
 
 The independent judge of the integer engine: nothing here uses `labkit.quantization.integer.kernels`. TFLite's layout is
 ``(batch, height, width, channels)``; a 1-D tensor has height 1.
@@ -9,10 +9,12 @@ from collections.abc import Callable
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from tflite_micro.python.tflite_micro import runtime
 
 from labkit.quantization.integer.requantize import Grid
 
+Judge = Callable[[bytes], Callable[..., list[np.ndarray]]]
 INT8, INT32 = schema.TensorType.INT8, schema.TensorType.INT32
 OPTIONS = {
     "CONV_2D": "Conv2DOptions",
@@ -77,24 +79,51 @@ class File:
         self.graph.operators.append(operator)
         return output
 
-    def compile(self, inputs: list[int], outputs: list[int]) -> Callable[..., list[np.ndarray]]:
-        """A function from int8 arrays, one for each input tensor, to int64 arrays, one for each output tensor."""
+    def content(self, inputs: list[int], outputs: list[int]) -> bytes:
+        """The file, from these input tensors to these output tensors."""
         self.graph.inputs, self.graph.outputs = inputs, outputs
         builder = flatbuffers.Builder(1024)
         builder.Finish(self.model.Pack(builder), b"TFL3")
-        interpreter = runtime.Interpreter.from_bytes(bytes(builder.Output()), arena_size=1 << 23)
+        return bytes(builder.Output())
+
+    def run(self, inputs: dict[int, np.ndarray], output: int, judge: Judge | None = None) -> np.ndarray:
+        """What `judge` (TensorFlow Lite Micro if none is given) makes of int8 `inputs` (by tensor number): int64."""
+        return (judge or tflm)(self.content(list(inputs), [output]))(*inputs.values())[0]
+
+
+def tflm(file: bytes) -> Callable[..., list[np.ndarray]]:
+    """TensorFlow Lite Micro: a function from the arrays of all inputs to those of all outputs."""
+    interpreter = runtime.Interpreter.from_bytes(file, arena_size=1 << 23)
+    outputs = schema.ModelT.InitFromPackedBuf(file).subgraphs[0].outputs
+
+    def run(*arrays: np.ndarray) -> list[np.ndarray]:
+        for i, array in enumerate(arrays):
+            interpreter.set_input(array.astype(np.int8), i)
+        interpreter.invoke()
+        return [interpreter.get_output(i).astype(np.int64) for i in range(len(outputs))]
+
+    return run
+
+
+def litert(resolver: OpResolverType) -> Judge:
+    """LiteRT, for telephones: another code base's kernels for the same file, XNNPACK's or its own reference ones."""
+
+    def judge(file: bytes) -> Callable[..., list[np.ndarray]]:
+        interpreter = Interpreter(model_content=file, experimental_op_resolver_type=resolver, num_threads=1)
+        interpreter.allocate_tensors()
 
         def run(*arrays: np.ndarray) -> list[np.ndarray]:
-            for i, array in enumerate(arrays):
-                interpreter.set_input(array.astype(np.int8), i)
+            for detail, array in zip(interpreter.get_input_details(), arrays, strict=True):
+                interpreter.set_tensor(detail["index"], array.astype(np.int8))
             interpreter.invoke()
-            return [interpreter.get_output(i).astype(np.int64) for i in range(len(outputs))]
+            return [interpreter.get_tensor(detail["index"]).astype(np.int64) for detail in interpreter.get_output_details()]
 
         return run
 
-    def run(self, inputs: dict[int, np.ndarray], output: int) -> np.ndarray:
-        """What TensorFlow Lite Micro makes of int8 `inputs` (by tensor number): int64."""
-        return self.compile(list(inputs), [output])(*inputs.values())[0]
+    return judge
+
+
+XNNPACK, LITERT_REFERENCE = litert(OpResolverType.BUILTIN), litert(OpResolverType.BUILTIN_REF)
 
 
 def channels_last(x: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from labkit.quantization.integer.network import IntegerNetwork
 from labkit.quantization.integer.operations import Add, Conv, Linear, Operation, Pool, Reshape
 from labkit.quantization.integer.requantize import Grid
 from labkit.workload import INPUT
-from tests.quantization.integer.tflite_file import File
+from tests.quantization.integer.tflite_file import File, tflm
 
 NONE, RELU, VALID = schema.ActivationFunctionType.NONE, schema.ActivationFunctionType.RELU, schema.Padding.VALID
 
@@ -24,7 +24,7 @@ def compile_network(network: IntegerNetwork) -> Callable[[np.ndarray], dict[str,
         grids = [network.grids[name] for name in operation.inputs]
         numbers[operation.name] = _write(file, operation, reads, grids, shapes[operation.inputs[0]], shapes[operation.name])
     names = [operation.name for operation in network.operations]
-    run = file.compile([numbers[INPUT]], [numbers[name] for name in names])
+    run = tflm(file.content([numbers[INPUT]], [numbers[name] for name in names]))
 
     def tensors(codes: np.ndarray) -> dict[str, np.ndarray]:
         results = run(_to_tflite(codes[None]))
