@@ -39,7 +39,7 @@ def explorers() -> dict[str, Explorer]:
         "windows": WindowExplorer(),
         "battery": BatteryExplorer(),
         "levels": LevelExplorer(),
-        "quantization": QuantizationExplorer(),
+        "quantize": QuantizationExplorer(),
         "shares": ShareExplorer(),
     }
 

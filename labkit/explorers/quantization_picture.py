@@ -54,7 +54,7 @@ class QuantizationPicture(Picture):
 
     size = (7.2, 4.9)
     alt = (
-        "Histogram of the layer's weights before and after rounding; up to 12 rulers with their marks and the weights they measure; "
+        "Histogram of the layer's weights before and after rounding; up to 12 rulers, their marks and weights; "
         "histogram of what the layer reads; accuracy over the bits of the weights; flash, latency and energy."
     )
 
