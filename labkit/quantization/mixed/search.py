@@ -22,9 +22,9 @@ from labkit.naming import did_you_mean
 from labkit.quantization.formats import Int
 from labkit.quantization.granularity import PerChannel
 from labkit.quantization.mixed.channels import ChannelInt
-from labkit.quantization.mixed.price import expected_cost, price_table, weight_memory
+from labkit.quantization.mixed.price import expected_cost, price_table, weight_memory, weighted
 from labkit.quantization.prepare import Scheme, calibrate, make_plain, prepare
-from labkit.quantization.weights import LearnedScale
+from labkit.quantization.weights import LearnedScale, shaped_like
 from labkit.tracing import trace
 
 TEMPERATURE = 0.02  # Adam moves θ by the learning rate a step, so θ/τ moves fifty times as fast as a weight
@@ -48,7 +48,7 @@ class MixedWeight(nn.Module):
     def forward(self, w: torch.Tensor) -> torch.Tensor:
         kept = self.probabilities()[:, [i for i, b in enumerate(self.bits) if b]]  # width 0 adds nothing
         versions = torch.stack([quantizer(w).flatten(1) for quantizer in self.quantizers], dim=1)  # (channels, widths, n)
-        return (kept[:, :, None] * versions).sum(dim=1).reshape(w.shape)
+        return shaped_like(w, (kept[:, :, None] * versions).sum(dim=1))
 
     def chosen(self, channels: int) -> tuple[int, ...]:
         """The likeliest width of each channel."""
@@ -90,7 +90,9 @@ class MixedPrecision(nn.Module):
         self.network = prepare(model, scheme)
         calibrate(self.network, calibration)
         workload = trace(self.network, calibration[:1])
-        self.layers = [layer.name for layer in workload.layers if layer.weights_per_channel]
+        self.layers = [layer.name for layer in weighted(workload)]
+        for name in set(self.layers) - dict(self.network.named_modules()).keys():  # the second run of a layer has a name of its own
+            raise ValueError(f"a layer runs twice, the second time as {name!r}; give each run a layer of its own")
         self.register_buffer("prices", torch.as_tensor(price_table(workload, tuple(bits), cost), dtype=torch.float32))
         for name in self.layers:
             layer = self.network.get_submodule(name)
