@@ -14,7 +14,7 @@ import torch.fx
 from torch import nn
 
 from labkit.quantization.activations import ActivationQuantizer
-from labkit.quantization.prepare import weight_quantizers
+from labkit.quantization.prepare import make_plain, weight_quantizers
 
 Visit = Callable[[str, nn.Module, torch.Tensor, torch.Tensor], None]
 
@@ -59,7 +59,7 @@ def float_network(prepared: nn.Module) -> nn.Module:
     """
     model = copy.deepcopy(prepared).eval()
     for layer, _ in weight_quantizers(model).values():
-        layer.parametrizations.weight[0] = nn.Identity()  # to remove it would change the class, which both copies share
+        make_plain(layer, layer.parametrizations.weight.original)
         layer.bias = nn.Parameter(layer.float_bias) if hasattr(layer, "float_bias") else layer.bias
     for name, module in list(model.named_modules()):
         if isinstance(module, ActivationQuantizer):
