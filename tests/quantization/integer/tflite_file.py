@@ -106,7 +106,7 @@ def tflm(file: bytes) -> Callable[..., list[np.ndarray]]:
 
 
 def litert(resolver: OpResolverType) -> Judge:
-    """LiteRT, for telephones: another code base's kernels for the same file, XNNPACK's or its own reference ones."""
+    """LiteRT, the runtime of phones: other kernels for the same file, XNNPACK's or its own reference ones."""
 
     def judge(file: bytes) -> Callable[..., list[np.ndarray]]:
         interpreter = Interpreter(model_content=file, experimental_op_resolver_type=resolver, num_threads=1)
