@@ -149,10 +149,11 @@ def fully_connected(seed: int, rounding: str = "tflite", judge=None) -> Result:
 def boundaries(seed: int, rounding: str = "tflite", judge=None) -> Result:
     """Accumulators on purpose next to the places where a code ends: weights 0, so that the biases are the accumulators.
 
-    Random layers hardly meet them; here the roundings differ in one output of seven.
+    Random layers hardly meet them; here the roundings differ in one output of seven. The scale of the input is a power of two,
+    because LiteRT multiplies the two scales of a fully connected layer in float32, and so its product is exact.
     """
     draw = Draw(seed)
-    grid, out = Grid(draw.grid().scale, 0, -128, 127), draw.grid()
+    grid, out = Grid(2.0 ** draw.int(-8, -2), 0, -128, 127), draw.grid()
     scales = np.exp2(draw.rng.uniform(-14, 0, 1)).astype(np.float32) * np.float32(out.scale / grid.scale)
     step = step_of(grid, scales)
     ends = np.round((np.arange(-128, 128) - 0.5) * out.scale / step)
