@@ -6,7 +6,8 @@
 
 While searching, a weight is a mixture of its quantized versions, w = Σ_b p_b · Q_b(w), with p = softmax(θ/τ) learned beside the
 weights (Cai & Vasconcelos, arXiv:2004.05795; one θ per channel: Risso et al., arXiv:2206.08852). The same p price the network:
-cost = Σ_b p_b · price(b). A width of 0 means that the channel is pruned.
+cost = Σ_b p_b · price(b). A width of 0 means that the channel is pruned: all its weights are 0, and what is left of it is a number
+that the next layer's bias can take in (with zero padding in between only away from the edges).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ SHARES = ("channel", "layer")
 
 
 class MixedWeight(nn.Module):
-    """The parametrization: w = Σ_b p_b · Q_b(w), p of shape ``(channels or 1, widths)``; every width has learned scales of its own."""
+    """The parametrization: w = Σ_b p_b · Q_b(w), p of shape ``(channels or 1, widths)``; every width has learned scales."""
 
     def __init__(self, weight: torch.Tensor, bits: Sequence[int], rows: int):
         super().__init__()
