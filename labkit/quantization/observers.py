@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.special import xlogy
 
 from labkit.naming import did_you_mean
 from labkit.quantization.histogram import BINS, Histogram
@@ -162,23 +163,28 @@ def best_length(counts: np.ndarray, levels: int) -> int:
     4
     """
     occupied = np.flatnonzero(counts)
-    lengths = range(levels, occupied[-1] + 2) if len(occupied) else range(0)
-    return min(lengths, key=lambda length: divergence(counts, length, levels), default=len(counts))
+    if not len(occupied) or occupied[-1] + 1 < levels:
+        return len(counts)
+    lengths = np.arange(levels, occupied[-1] + 2)
+    return int(lengths[np.argmin(divergences(counts, lengths, levels))])
 
 
-def divergence(counts: np.ndarray, length: int, levels: int) -> float:
-    """KL(P‖Q) in nats of the first `length` bins, those behind saturating into the last, quantized to `levels`."""
-    kept = counts[:length].astype(float)
-    p = kept.copy()
-    p[-1] += counts[length:].sum()  # what is clipped piles up at the threshold
-    starts = np.arange(levels) * length // levels  # the first bin of each level
-    share = np.add.reduceat(kept, starts) / np.maximum(np.add.reduceat(kept > 0, starts, dtype=int), 1)
-    q = np.where(kept > 0, np.repeat(share, np.diff(starts, append=length)), 0.0)  # a level spreads evenly over its occupied bins
-    some = p > 0
-    if not q[some].all():  # P has mass where Q has none
-        return np.inf
-    p, q = p[some] / p.sum(), q[some] / q.sum()
-    return float(p @ np.log(p / q))
+def divergences(counts: np.ndarray, lengths: np.ndarray, levels: int) -> np.ndarray:
+    """KL(P‖Q) in nats for each of `lengths`, from sums over the first bins that are computed once.
+
+    P holds the first `length` bins, those behind saturating into the last. Q holds the same bins in `levels` neighbourhoods, each
+    with its mass spread evenly over its occupied bins. With N and S the masses of both, KL = Σ p (log p − log q)/N − log N + log S.
+    """
+    mass, occupied, plogp = (np.concatenate([[0], np.cumsum(x)]) for x in (counts, counts > 0, xlogy(counts, counts)))
+    edges = np.arange(levels + 1) * lengths[:, None] // levels
+    of_level = np.diff(mass[edges])
+    q = of_level / np.maximum(np.diff(occupied[edges]), 1)
+    last, clipped = counts[lengths - 1], mass[-1] - mass[lengths]  # what is clipped piles up at the threshold
+    p_log_p = plogp[lengths - 1] + xlogy(last + clipped, last + clipped)
+    p_log_q = xlogy(of_level, q).sum(axis=1) + xlogy(clipped, np.where(last > 0, q[:, -1], 0))  # log 0: P has mass where Q has none
+    with np.errstate(divide="ignore", invalid="ignore"):
+        total = (p_log_p - p_log_q) / mass[-1] - np.log(mass[-1]) + np.log(mass[lengths])
+    return np.where(mass[lengths] > 0, total, np.inf)
 
 
 class MSE(Counting):
