@@ -20,6 +20,10 @@ RECIPES = {  # name -> module of this room and function; imported only when run
     "windows-table": "motion.windows_table",
     "quantization-table": "quantization.quantization_table",
     "mixed-table": "mixed.mixed_table",
+    "ptq-table": "ptq_table.ptq_table",
+    "ranges-table": "ranges_table.ranges_table",
+    "binary-kws-mini": "binary.binary_kws_mini",
+    "binary-kws-table": "binary.binary_kws_table",
 }
 
 

@@ -27,8 +27,8 @@ from labkit.training import Recipe, evaluate, fit
 HEARINGS = 8
 SHIFT_FRAMES = 2
 TRAINING = {  # of signs, of real numbers; learning rates chosen on the validation people, epochs for four minutes a network
-    True: Recipe(epochs=14, learning_rate=8e-3, weight_decay=1e-4),
-    False: Recipe(epochs=8, learning_rate=3e-3, weight_decay=1e-4),
+    True: Recipe(epochs=40, learning_rate=8e-3, weight_decay=1e-4),
+    False: Recipe(epochs=20, learning_rate=3e-3, weight_decay=1e-4),
 }
 SEEDS = 3
 
