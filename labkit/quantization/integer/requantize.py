@@ -10,9 +10,10 @@ The sum is made of integers. M is not, so it is written as a 31-bit integer and 
 conventions differ by one code now and then, so each has a name here:
 
 - ``"tflite"``: twice, as TensorFlow Lite (Micro)'s reference kernels do: to the high 32 bits, then at the shift.
-- ``"single"``: once, half upwards, with the same m and e (LiteRT's fully connected layer; XNNPACK comes to the same codes).
+- ``"single"``: once, half upwards, with the same m and e (TFLite built for single rounding; XNNPACK comes to the same codes).
 - ``"onnx"``: no integer multiplier: float32(sum) · float32(M), to the nearest integer, a half to the even one (ONNX Runtime).
-- ``"exact"``: what all of these approximate: the real M in float64, to the nearest integer, a half to the even one.
+- ``"exact"``: what all of these approximate: the real M in float64, to the nearest integer, a half to the even one (LiteRT's
+  reference kernel for fully connected layers).
 
 Whatever is too large or too small saturates; nothing ever wraps round.
 """
