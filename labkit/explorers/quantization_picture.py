@@ -80,7 +80,7 @@ class QuantizationPicture(Picture):
         self.missing = scores.text(5, 0.5, "", ha="center", va="center", fontsize=10)
         self.score = scores.set_title("", loc="right", fontsize=10, pad=3, weight="bold")
         bytes_ = {2**11: "2 KiB", 2**14: "16", 2**17: "128", 2**20: "1 MiB"}
-        seconds = {1e-4: "0.1 ms", 1e-3: "1", 1e-2: "10"}
+        seconds = {1e-5: "10 µs", 1e-4: "100", 1e-3: "1 ms", 1e-2: "10"}
         joules = {1e-6: "1 µJ", 1e-5: "10", 1e-4: "100", 1e-3: "1 mJ"}
         places = [(0.695, 0.40 - 0.17 * row, 0.275, 0.06) for row in range(3)]
         self.flash = BarGauge(figure, places[0], "flash", bytes_)
