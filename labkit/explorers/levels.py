@@ -134,7 +134,7 @@ class LevelExplorer(Explorer):
             *((f"SNR, {name}", f"{r.snr_db[name]:.1f} dB") for name in FORMATS),
             ("best reach", f"{best:.0%}"),
             *((f"cycles, {core}", _short(r.costs[core])) for core in CORES),
-            ("circuit", f"{_short(r.costs[CIRCUIT])} pJ"),
+            ("circuit, fJ", _short(1000 * r.costs[CIRCUIT])),
             ("weights", memory(r.weights.size * r.bits / 8)),
         ]
 
@@ -157,7 +157,8 @@ _SPOKEN = ("an M4", "an M0+", "an M0+ with the slow multiplier")
 
 
 def _short(interval: Interval) -> str:
-    return f"{interval.mid:.2g} ({interval.low:.2g}–{interval.high:.2g})"
+    low, mid, high = (f"{end:.0f}" if end >= 100 else f"{end:.2g}" for end in (interval.low, interval.mid, interval.high))
+    return f"{mid} ({low}–{high})"
 
 
 class LevelPicture(Picture):

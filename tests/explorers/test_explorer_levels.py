@@ -78,6 +78,7 @@ def test_costs_are_those_of_the_inner_loops_and_the_m4_is_slower_with_shifts():
     cheaper = {name: cost.mid < 1 for name, cost in explorer.result.relative.items()}
     assert cheaper == {"M4": False, "M0+": False, "M0+ slow": True, CIRCUIT: True}
     assert f"{explorer.result.relative['M4'].mid:.2g} times on an M4" in explorer.status
+    assert dict(explorer.rows(explorer.result))["circuit, fJ"] == "124 (83–345)"
     once = explorer.result.costs
     explorer.format = "additive"
     assert explorer.result.costs["M4"] == 2 * once["M4"] and "Counted 2 times" in " ".join(explorer.sources())
