@@ -57,9 +57,8 @@ on_m4
 
 # %% [markdown] cell="nearest-text"
 # ## Exercise 1 · The nearest power of two
-# With b bits there are 2^b − 1 codes: zero, and two signs of n = 2^(b−1) − 1 powers. By hand, for 3 bits: 0, ±1, ±2, ±4. Where
-# does
-# 2.9 go? To 2, which is 0.9 away; 4 is 1.1 away. Careful: log2(2.9) = 1.54 would round to 2, and 2² is the wrong answer.
+# With b bits there are 2^b − 1 codes: zero, and two signs of n = 2^(b−1) − 1 powers. By hand, for 3 bits: 0, ±1, ±2, ±4. The
+# weight 2.9 goes to 2, which is 0.9 away; 4 is 1.1 away. Careful: log2(2.9) = 1.54 would round to 2, and 2² is the wrong answer.
 
 
 # %% cell="ex1-answer" role="answer" exercise="1"
@@ -133,8 +132,8 @@ def nearest_power(x, bits):
 
 
 # %% [markdown] cell="staircase-text"
-# Your rounding beside the uniform grid of the same bits. Near zero the powers are finer, at the ends coarser, and at the very
-# end a whole half of the range has no code between 0.5 and 1.
+# Your rounding beside the uniform grid of the same bits. Near zero the powers are finer, at the ends coarser: between 0.5 and 1,
+# which is half of the range, there is no code at all.
 
 # %% cell="staircase"
 with check.needs("1"):
@@ -151,8 +150,8 @@ with check.needs("1"):
 
 # %% [markdown] cell="machine-text"
 # ## Exercise 2 · A dot product without a multiplier
-# How to prove that code multiplies nothing? Run it on a machine that cannot. Below is one: whole numbers that add, subtract,
-# shift, count their shifts, and refuse everything else. An innocent-looking dot product does not get past it.
+# How to prove that code multiplies nothing? Run it on a machine that cannot. Below is one: whole numbers that add, subtract and
+# shift, count their shifts, and refuse to multiply or divide. An innocent-looking dot product does not get past it.
 
 
 # %% cell="machine"
@@ -327,9 +326,9 @@ with check.needs("1"):
 
 # %% [markdown] cell="two-step-text"
 # ## Exercise 3 · Two steps
-# If tiny weights need no codes of their own, let a uniform grid decide first. *Two-step* quantization (after Avila et al.,
-# arXiv:2207.07497) rounds to integers of few bits, so small weights become zero, and then each integer k to ±2^e, e being the
-# rounded log2 |k|. By hand, 4 bits: 3 goes to 4, 5 to 4, 6 to 8.
+# If tiny weights need no codes of their own, let a uniform grid decide first. *Two-step* quantization (the idea of Avila et al.,
+# arXiv:2207.07497; this grid is ours) rounds to integers of few bits, so small weights become zero, then each integer k to ±2^e,
+# e being the rounded log2 |k|. By hand, 4 bits: 3 goes to 4, 5 to 4, 6 to 8.
 
 
 # %% cell="ex3-answer" role="answer" exercise="3"
@@ -539,9 +538,9 @@ ax.set(xlabel="bits, no training", xticks=(3, 4, 5), ylabel="answers as before (
 _ = ax.legend()
 
 # %% [markdown] cell="ptq-observe"
-# Being right on three people is a blunt measure: it wanders by two points either way, and some coarse networks come out ahead
-# by luck. Agreement with the float network is sharper, and it repeats what the decibels said: from 4 to 5 bits a power of two
-# gains nothing.
+# Being right on three people is a blunt measure: it wanders by two points either way, and some coarse networks come out ahead by
+# luck. Agreement with the float network is sharper, and it repeats what the decibels said: at 3 bits the formats are alike, and
+# from 4 to 5 bits a power of two gains nothing.
 
 # %% [markdown] cell="qat-text"
 # ## Training repairs it
@@ -618,15 +617,15 @@ on_m4.reveal(round(int8.mid / power.mid, 2))
 print(inner_loops.inner_loop("M4", "power-of-two").source)
 
 # %% [markdown] cell="cost-observe"
-# **On an M4 shifts are slower, several times.** It multiplies in one cycle; taking a code apart into sign and exponent,
-# shifting and adding takes many instructions. What it keeps is memory: 4 bits a weight. The codes are int8 numbers anyway, up
-# to ±64, so unpack and multiply. Shifts pay where multipliers are slow, or where you draw the circuit.
+# **On an M4 shifts are several times slower.** It multiplies in one cycle; taking a code apart, shifting and adding takes many
+# instructions. The codes are int8 numbers anyway, up to ±64: unpack them, multiply, and keep the memory of 4 bits. Shifts pay
+# where multipliers are slow, or in a circuit of your own; the addition stays, and fetching the weight is not even counted here.
 
 # %% [markdown] cell="paper-text"
 # ## The paper says, measured here
-# Ours is on two tasks with real recordings and people in no training. Three float networks of different seeds, each trained on
-# in every format; the same number of epochs for all. A circle is a seed, the band three points. Made by `labkit train
-# quantization-table`, which takes hours; the lab reads its table.
+# Two tasks, real recordings, people in no training. Three float networks of different seeds, each trained on in every format for
+# equally many epochs (int8 needs none). A circle is a seed, the bar their mean, the band three points. Made by `labkit train
+# quantization-table`; the lab reads its table.
 
 # %% cell="paper-figure"
 from labkit.recipes import quantization
@@ -686,9 +685,9 @@ for name, floating, powers in published + measured:
 print("Avila et al., spoken commands: 98.76 %, comparable to float (abstract only)")
 
 # %% [markdown] cell="paper-observe"
-# Other data and other networks, so compare only the differences. ResNet-20 has 270,000 parameters for pictures of 32 × 32, our
-# keyword network 22,604; a small network has less to give away. Look at the circles before the bars: where three seeds spread
-# wider than two formats differ, the formats cannot be told apart.
+# Other data and other networks, so compare only differences; and fairly: *float, trained on* had the same additional epochs
+# without any rounding. Where three seeds spread wider than two formats differ, the formats cannot be told apart. ResNet-20 has
+# 270,000 parameters, our keyword network 22,604: a small network has less to give away.
 
 # %% [markdown] cell="reflect-text"
 # ## Reflect
