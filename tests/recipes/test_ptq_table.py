@@ -6,6 +6,7 @@ from torch import nn
 
 from labkit.quantization.formats import Int
 from labkit.quantization.granularity import PerChannel, PerTensor
+from labkit.quantization.observers import OBSERVERS
 from labkit.quantization.prepare import Scheme, calibrate, prepare
 from labkit.recipes import ptq_table as recipe
 
@@ -60,3 +61,13 @@ def test_the_table_is_written_whole(toy, tmp_path, monkeypatch):
     assert table["command"] == "labkit train ptq-table" and table["seconds"] >= 0
     assert table["float_accuracy"] == table["keywords"]["float_accuracy"] == 1.0
     assert [len(table["entries"]), len(table["keywords"]["entries"])] == [1, 2]
+
+
+def test_the_shipped_table_belongs_to_the_shipped_network():
+    table, task = json.loads(recipe.TABLE.read_text()), recipe.activities()
+    assert table["data"] == task.data and table["float_accuracy"] == pytest.approx(task.accuracy(task.model), abs=0.002)
+    stored = {(e["weight_bits"], e["activation_bits"], e["granularity"], e["observer"]): e["accuracy"] for e in table["entries"]}
+    assert len(stored) == len(table["entries"]) == len(recipe.BITS) ** 2 * len(recipe.GRANULARITIES) * len(OBSERVERS)
+    for setting in ((8, 8, "channel", "minmax"), (4, 4, "tensor", "entropy")):
+        (entry,) = recipe.settings(task, *((value,) for value in setting))
+        assert entry["accuracy"] == pytest.approx(stored[setting], abs=0.01)  # another machine sums in another order
