@@ -18,6 +18,7 @@ _HOME = {
     "BatteryExplorer": "labkit.explorers.battery",
     "QuantizationExplorer": "labkit.explorers.quantization",
     "LevelExplorer": "labkit.explorers.levels",
+    "BitExplorer": "labkit.explorers.bits",
     "ShareExplorer": "labkit.explorers.shares",
 }
 __all__ = list(_HOME)

@@ -15,6 +15,7 @@ import numpy as np
 
 from labkit.explorers import (
     BatteryExplorer,
+    BitExplorer,
     CostExplorer,
     FeatureExplorer,
     LevelExplorer,
@@ -39,6 +40,7 @@ def explorers() -> dict[str, Explorer]:
         "windows": WindowExplorer(),
         "battery": BatteryExplorer(),
         "levels": LevelExplorer(),
+        "bits": BitExplorer(),
         "quantize": QuantizationExplorer(),
         "shares": ShareExplorer(),
     }
