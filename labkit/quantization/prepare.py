@@ -37,10 +37,10 @@ WRITES = ("conv", "linear", "add", "mul", "concat", "activation")  # operations 
 class Scheme:
     """What to quantize and how. `None` leaves weights or activations as floats.
 
-    `weight_scale`: "max", "power of two", "mse", "lsq" (learned), "dorefa". `activation_scale`: "observed", "lsq", "pact". `edges` is the weight
-    format of the first and the last layer, which papers on few bits leave at 8. `fold` folds batch norms first; `every_op` puts a
-    quantizer behind every operation. Both are what a microcontroller needs: without them (the *academic* setting, as MQBench,
-    Li et al., arXiv:2111.03759, calls it) norms stay float and only what enters a layer is quantized.
+    `weight_scale`: "max", "power of two", "mse", "lsq" (learned), "dorefa". `activation_scale`: "observed", "lsq", "pact". `edges`
+    is the weight format of the first and the last layer, which papers on few bits leave at 8. `fold` folds batch norms first;
+    `every_op` puts a quantizer behind every operation. Both are what a microcontroller needs: without them (the *academic* setting,
+    as MQBench, Li et al., arXiv:2111.03759, calls it) norms stay float and only what enters a layer is quantized.
 
     >>> Scheme(weights=Int(4), weight_scale="lqs")
     Traceback (most recent call last):
