@@ -175,7 +175,7 @@ class TwoStep(Format):
     """Two steps to a shift: a uniform grid of few bits first, then each of its integers k to ±2^round(log2 |k|).
 
     The uniform step decides what is zero, so small weights vanish instead of taking up exponents; the second step rounds in the
-    logarithm (Avila et al., arXiv:2207.07497, for spoken language understanding; the paper's grid is not public, this one is ours).
+    logarithm (after Avila et al., arXiv:2207.07497, for spoken language understanding, whose abstract we know; this grid is ours).
 
     >>> print(TwoStep(4))
     TwoStep(bits=4): 9 codes -8, -4, -2, -1, 0, 1, 2, 4, 8
