@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from labkit.tracing import NORMS, graph
 
@@ -18,7 +20,8 @@ FOLDABLE = (nn.Conv1d, nn.Conv2d, nn.Linear)
 def fold_batch_norms(model: nn.Module) -> nn.Module:
     """A copy of `model` in eval mode whose layers carry their batch norms; an `Identity` stands where each norm stood.
 
-    A norm folds when its layer feeds nothing else. The function of the network does not change.
+    A norm folds when its layer feeds nothing else and both run once. The function of the network does not change. Raises ValueError
+    on a network that is quantized already: `fold_into_scales` is for those.
 
     >>> net = nn.Sequential(nn.Conv1d(2, 3, 1), nn.BatchNorm1d(3)).eval()
     >>> x = torch.randn(4, 2, 5)
@@ -26,6 +29,8 @@ def fold_batch_norms(model: nn.Module) -> nn.Module:
     >>> torch.allclose(folded(x), net(x), atol=1e-6), folded[1]
     (True, Identity())
     """
+    if any(parametrize.is_parametrized(module) for module in model.modules()):
+        raise ValueError("the weights of this network are quantized already; fold its norms with fold_into_scales")
     model = copy.deepcopy(model).eval()
     for layer, norm, name in _pairs(model):
         gain, shift = _gain_and_shift(layer, norm)
@@ -66,14 +71,15 @@ def fold_into_scales(prepared: nn.Module) -> nn.Module:
 
 
 def _pairs(model: nn.Module) -> list[tuple[nn.Module, nn.Module, str]]:
-    """Layer, norm and the norm's name, for every norm that folds: its layer feeds nothing else."""
-    modules, pairs = dict(model.named_modules()), []
-    for node in graph(model).nodes:
+    """Layer, norm and the norm's name, for every norm that folds: its layer feeds nothing else, and both run once."""
+    modules, nodes, pairs = dict(model.named_modules()), graph(model).nodes, []
+    runs = Counter(node.target for node in nodes if node.op == "call_module")
+    for node in nodes:
         norm = modules.get(str(node.target)) if node.op == "call_module" else None
-        if isinstance(norm, NORMS):
+        if isinstance(norm, NORMS) and norm.running_mean is not None:  # one without statistics follows each batch
             before = node.args[0]
             layer = modules.get(str(before.target)) if before.op == "call_module" else None
-            if isinstance(layer, FOLDABLE) and len(before.users) == 1:
+            if isinstance(layer, FOLDABLE) and len(before.users) == runs[before.target] == runs[node.target] == 1:
                 pairs.append((layer, norm, str(node.target)))
     return pairs
 

@@ -27,10 +27,10 @@ from labkit.quantization.activations import ActivationQuantizer
 from labkit.quantization.folding import fold_batch_norms
 from labkit.quantization.formats import Format, Int
 from labkit.quantization.granularity import Granularity, PerChannel
-from labkit.tracing import graph, kind_of
+from labkit.tracing import LEAVES, graph, is_quantizer, kind_of
 
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Linear)
-WRITES = ("conv", "linear", "add", "mul", "concat", "activation")  # operations with a range of their own
+WRITES = ("conv", "linear", "norm", "add", "mul", "concat", "activation")  # operations with a range of their own
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ class Scheme:
 def prepare(model: nn.Module, scheme: Scheme) -> torch.fx.GraphModule:
     """A copy of `model` under `scheme`, in eval mode; the model itself is left as it was.
 
-    Raises ValueError for NaN weights, for weights that two layers share, and for a layer that cannot be quantized.
+    Raises ValueError for NaN weights, for weights that two layers share, for a layer that we do not know, and for a network that is
+    quantized already.
 
     >>> net = nn.Sequential(nn.Conv1d(2, 3, 1), nn.BatchNorm1d(3), nn.ReLU())
     >>> prepared = prepare(net, Scheme(weights=Int(4)))
@@ -84,16 +85,18 @@ def prepare(model: nn.Module, scheme: Scheme) -> torch.fx.GraphModule:
     True
     """
     check(model)
+    model = nn.Sequential(model) if isinstance(model, LEAVES) else model  # a layer alone has no graph
     model = fold_batch_norms(model) if scheme.fold else copy.deepcopy(model).eval()
     traced = graph(model)
     modules = dict(model.named_modules())
-    layers = [str(node.target) for node in traced.nodes if isinstance(modules.get(str(node.target)), WEIGHTED)]
+    kinds = {node: kind_of(node, modules.get(str(node.target))) for node in traced.nodes}
+    layers = [str(node.target) for node, kind in kinds.items() if kind in ("conv", "linear")]
     for name in layers:
         at_edge = scheme.edges is not None and name in (layers[0], layers[-1])
         quantize_weight(modules[name], scheme.edges if at_edge else scheme.weights, scheme)
     prepared = torch.fx.GraphModule(model, traced)
     if scheme.activations is not None:
-        _insert_quantizers(prepared, modules, scheme)
+        _insert_quantizers(prepared, kinds, scheme)
     return prepared
 
 
@@ -106,12 +109,12 @@ def quantize_weight(layer: nn.Module, format: Format | None, scheme: Scheme) -> 
     layer.weight_bits = format.bits  # read by labkit.trace
 
 
-def _insert_quantizers(prepared: torch.fx.GraphModule, modules: dict[str, nn.Module], scheme: Scheme) -> None:
-    kinds = {node: kind_of(node, modules.get(str(node.target))) for node in prepared.graph.nodes}
+def _insert_quantizers(prepared: torch.fx.GraphModule, kinds: dict, scheme: Scheme) -> None:
     weighted = [node for node, kind in kinds.items() if kind in ("conv", "linear")]
-    ends = [_end_of_chain(node, kinds) for node in kinds if node.op == "placeholder" or kinds[node] in WRITES]
+    writers = [node for node in kinds if node.op == "placeholder" or kinds[node] in WRITES]
+    ends = list(dict.fromkeys(_end_of_chain(node, kinds) for node in writers))
     if not scheme.every_op:
-        read = {_writer(node.args[0], kinds) for node in weighted}
+        read = {_writer(node.args[0], ends, kinds) for node in weighted}
         ends = [end for end in ends if end in read]
     edges = {ends[0], _end_of_chain(weighted[-1], kinds)} if weighted and scheme.edges is not None else set()
     names: dict[torch.fx.Node, str] = {}
@@ -123,7 +126,9 @@ def _insert_quantizers(prepared: torch.fx.GraphModule, modules: dict[str, nn.Mod
         )
         _insert_after(prepared, end, names[end])
     for node, kind in kinds.items() if scheme.every_op else ():
-        if kind == "avgpool" and (source := _writer(node.args[0], kinds)) in names:  # an integer average keeps its input's scale
+        if (
+            kind == "avgpool" and (source := _writer(node.args[0], ends, kinds)) in names
+        ):  # an integer average keeps its input's scale
             _insert_after(prepared, node, names[source])
     prepared.recompile()
 
@@ -136,9 +141,9 @@ def _end_of_chain(node: torch.fx.Node, kinds: dict) -> torch.fx.Node:
     return end
 
 
-def _writer(node: torch.fx.Node, kinds: dict) -> torch.fx.Node:
-    """The operation whose result `node` is, seen through quantizers and through what only reshapes or pools."""
-    while kinds.get(node, "quantizer") in ("free", "avgpool", "maxpool", "quantizer") and node.op != "placeholder":
+def _writer(node: torch.fx.Node, ends: list[torch.fx.Node], kinds: dict) -> torch.fx.Node:
+    """The one of `ends` whose range `node` has: seen through quantizers, and through what only reshapes, pools or clamps."""
+    while node not in ends and kinds.get(node, "quantizer") in ("free", "avgpool", "maxpool", "clamp", "quantizer"):
         node = node.args[0]
     return node
 
@@ -153,6 +158,8 @@ def check(model: nn.Module) -> None:
     """Raises ValueError, in one sentence, for a model that cannot be quantized."""
     owners = Counter()
     for name, module in model.named_modules():
+        if is_quantizer(module) or parametrize.is_parametrized(module):
+            raise ValueError(f"this network is quantized already (at {name!r}); prepare the float network")
         for parameter in module.parameters(recurse=False):
             if not torch.isfinite(parameter).all():
                 raise ValueError(f"layer {name!r} has NaN or infinite weights; train it again, or load weights that are whole")

@@ -53,6 +53,51 @@ def test_a_norm_behind_a_branch_stays():
     assert isinstance(fold_batch_norms(Branch()).norm, nn.BatchNorm1d)
 
 
+class TwoRuns(nn.Module):
+    """One convolution that runs twice, each time with a norm: the same one, or one of its own."""
+
+    def __init__(self, own: bool):
+        super().__init__()
+        self.conv, self.norm = nn.Conv1d(3, 3, 1), nn.BatchNorm1d(3)
+        self.other = nn.BatchNorm1d(3) if own else self.norm
+
+    def forward(self, x):
+        return self.other(self.conv(torch.relu(self.norm(self.conv(x)))))
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_layer_that_runs_twice_keeps_its_norms(own):
+    model, x = TwoRuns(own), torch.randn(8, 3, 5)
+    for norm in (model.norm, model.other):
+        norm.running_mean.fill_(0.5), norm.running_var.fill_(3.0)
+    assert torch.allclose(fold_batch_norms(model)(x), model.eval()(x), atol=1e-5)
+
+
+def test_a_norm_without_statistics_stays():
+    model, x = nn.Sequential(nn.Conv1d(3, 3, 1), nn.BatchNorm1d(3, track_running_stats=False)).eval(), torch.randn(8, 3, 5)
+    assert torch.equal(fold_batch_norms(model)(x), model(x))
+
+
+def test_a_quantized_network_is_neither_folded_nor_prepared_again():
+    model, x = lively("har-cnn")
+    for scheme in (Scheme(), Scheme(weights=None), Scheme(activations=None)):
+        prepared = prepare(model, scheme)
+        calibrate(prepared, x)
+        with pytest.raises(ValueError, match="quantized already"):
+            prepare(prepared, Scheme(weights=Int(2)))
+    with pytest.raises(ValueError, match="fold_into_scales"):
+        fold_batch_norms(prepare(model, Scheme(fold=False)))
+
+
+@pytest.mark.parametrize("activations", [None, Int(8, narrow=False)])
+def test_a_layer_that_we_do_not_know_is_refused_and_a_single_layer_is_a_network(activations):
+    for unknown in (nn.ConvTranspose1d(4, 4, 3), nn.LSTM(4, 4)):
+        with pytest.raises(ValueError, match="cannot read module '0'"):
+            prepare(nn.Sequential(unknown), Scheme(activations=activations))
+    prepared = prepare(nn.Linear(3, 2), Scheme(weights=Int(2), activations=activations))
+    assert [layer.weight_bits for layer, _ in weight_quantizers(prepared).values()] == [2]
+
+
 @pytest.mark.parametrize("name", ZOO)
 def test_eight_bits_hardly_change_a_network(name):
     model, x = lively(name)
