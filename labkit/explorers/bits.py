@@ -56,6 +56,38 @@ def at_widths(task: str, widths: list) -> Workload:
     return dataclasses.replace(network, layers=tuple(layers))
 
 
+def savings(rows: list[dict], tolerance: float = 0.005) -> tuple[str, str]:
+    """How much memory and energy it saves, at equal accuracy, to let channels choose a width instead of layers: least to most.
+
+    For the mean of each layer-wise strength over its seeds, the cheapest channel-wise one at most `tolerance` less accurate.
+
+    >>> row = {"seed": 0, "energy_uj": 1.0, "bits": {}}
+    >>> savings([row | {"share": "layer", "strength": 1.0, "accuracy": 0.9, "weight_bytes": 400},
+    ...          row | {"share": "channel", "strength": 2.0, "accuracy": 0.896, "weight_bytes": 300}])
+    ('25% to 25%', '0% to 0%')
+    """
+    accuracy, *costs = (averages(rows, field) for field in ("accuracy", "weight_bytes", "energy_uj"))
+    found = []
+    for cost in costs:
+        shares = []
+        for layers, cost_of_layers in zip(accuracy["layer"], cost["layer"], strict=True):
+            equal = cost["channel"][accuracy["channel"] >= layers - tolerance]
+            if equal.size:
+                shares.append(1 - equal.min() / cost_of_layers)
+        found.append(f"{round(min(shares), 2) + 0:.0%} to {round(max(shares), 2) + 0:.0%}" if shares else "nothing equal")
+    return tuple(found)
+
+
+def averages(rows: list[dict], field: str) -> dict[str, np.ndarray]:
+    """The mean over seeds of a field, for each strength in ascending order, by who chooses."""
+    means = {}
+    for share in SHARES:
+        mine = [row for row in rows if row["share"] == share]
+        strengths = sorted({row["strength"] for row in mine})
+        means[share] = np.array([np.mean([row[field] for row in mine if row["strength"] == s]) for s in strengths])
+    return means
+
+
 @dataclass(frozen=True)
 class Means:
     """A task's searches of one kind, each strength the mean over its seeds; `front` says which the front function kept."""
@@ -106,7 +138,7 @@ class BitExplorer(Explorer):
 
     task = Setting("activities", "task", lambda explorer: explorer.known("task"), control="menu")
     share = Setting("channel", "a width for", tuple(SHARES), control="menu", show=SHARES.get)
-    strength = Setting(None, "cost strength", lambda explorer: explorer.known("strength"), show="{:g}".format)
+    strength = Setting(None, "strength", lambda explorer: explorer.known("strength"), show="{:g}".format)
     seed = Setting(0, "seed", lambda explorer: explorer.known("seed"))
 
     def __init__(self, front: Callable = pareto, table: Path = TABLE, **settings):
@@ -131,16 +163,12 @@ class BitExplorer(Explorer):
     def _averages(self, rows: tuple[dict, ...]) -> dict[str, Means]:
         """Computed once for each task."""
         if self.task not in self._means:
-            self._means[self.task] = {share: self._average(rows, share) for share in SHARES}
+            mean = {field: averages(rows, field) for field in ("accuracy", "weight_bytes", "energy_uj")}
+            self._means[self.task] = {share: self._with_fronts({f: mean[f][share] for f in mean}) for share in SHARES}
         return self._means[self.task]
 
-    def _average(self, rows: tuple[dict, ...], share: str) -> Means:
-        strengths = sorted({row["strength"] for row in rows if row["share"] == share})
-        runs = [[row for row in rows if row["share"] == share and row["strength"] == strength] for strength in strengths]
-        fields = ("accuracy", "weight_bytes", "energy_uj")
-        mean = {field: np.array([np.mean([run[field] for run in of_strength]) for of_strength in runs]) for field in fields}
-        fronts = tuple(self._front(mean[cost], mean["accuracy"]) for cost in fields[1:])
-        return Means(**mean, fronts=fronts)
+    def _with_fronts(self, mean: dict[str, np.ndarray]) -> Means:
+        return Means(**mean, fronts=tuple(self._front(mean[cost], mean["accuracy"]) for cost in ("weight_bytes", "energy_uj")))
 
     def _front(self, costs: np.ndarray, accuracies: np.ndarray) -> np.ndarray:
         front = np.asarray(call(self.front, costs, accuracies))
@@ -162,7 +190,7 @@ class BitExplorer(Explorer):
         saved = 1 - r.workload.weight_bytes / at_widths(r.row["task"], [8] * len(r.channels)).weight_bytes
         return [
             ("accuracy", f"{r.row['accuracy']:.1%}"),
-            (f"mean of {len(same)} seeds", f"{np.mean(same):.1%}"),
+            (f"over {len(same)} seeds", f"{np.mean(same):.1%}"),
             ("weights", memory(r.workload.weight_bytes)),
             ("less than int8", f"{saved:.0%}"),
             ("energy", quantity(energy.mid, "J")),

@@ -8,7 +8,7 @@ import pytest
 
 import labkit
 from labkit.explorers import BitExplorer, families
-from labkit.explorers.bits import NETWORKS, TABLE, at_widths, measured, pareto
+from labkit.explorers.bits import NETWORKS, TABLE, at_widths, measured, pareto, savings
 from labkit.explorers.bits_picture import CELL, INKS, SHARES
 from labkit.explorers.view import View
 from labkit.quantization.mixed.price import weighted
@@ -81,9 +81,20 @@ def test_numbers_are_those_of_the_widths(table):
     assert rows["accuracy"] == f"{r.row['accuracy']:.1%}" and rows["pruned"] == f"{r.counts[0]} channels"
     mean = np.mean([row["accuracy"] for row in measured(table) if row["task"] == "keywords"
                     and row["share"] == "channel" and row["strength"] == 1.0])  # fmt: skip
-    assert rows["mean of 2 seeds"] == f"{mean:.1%}"
+    assert rows["over 2 seeds"] == f"{mean:.1%}"
     assert r.means["channel"].accuracy[1] == pytest.approx(mean)
     assert f"{r.counts[0]} channels pruned" in explorer.status and "estimated" in explorer.status
+
+
+def test_savings_at_equal_accuracy_by_hand():
+    def row(share, strength, seed, accuracy, weight_bytes, energy_uj):
+        costs = {"accuracy": accuracy, "weight_bytes": weight_bytes, "energy_uj": energy_uj}
+        return {"share": share, "strength": strength, "seed": seed} | costs
+
+    layers = [row("layer", 1.0, 0, 0.89, 390, 2.0), row("layer", 1.0, 1, 0.91, 410, 2.0), row("layer", 3.0, 0, 0.8, 200, 1.0)]
+    channels = [row("channel", 1.0, 0, 0.897, 300, 2.2), row("channel", 2.0, 0, 0.88, 100, 0.5)]
+    assert savings(layers + channels) == ("25% to 50%", "-10% to 50%")  # 300 for 400 and 100 for 200; 2.2 for 2 and 0.5 for 1
+    assert savings([*layers, row("channel", 1.0, 0, 0.7, 1, 0.1)]) == ("nothing equal", "nothing equal")
 
 
 def test_every_channel_has_a_cell_of_its_ink(table):
