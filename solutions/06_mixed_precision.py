@@ -664,7 +664,7 @@ for task in sorted({row["task"] for row in searches.measured()}):
         print(f"  smallest found, a width for each {share}: {about}, {least['accuracy']:.1%}")
 
 # %% [markdown] cell="paper-observe"
-# Read it as a scientist. Our networks have ten and twenty thousand weights and survive 2 bits nearly everywhere, so layers alone get
+# Read it as a scientist. Our networks have ten and twenty thousand weights and survive 2 bits nearly everywhere: layers alone get
 # close to their floor; what channels add is pruning. Weights that read pruned channels are still counted, three seeds spread as far
 # as the methods differ, and with 8-bit activations narrow weights save MPIC 16 % at most.
 
