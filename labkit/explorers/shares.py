@@ -111,8 +111,8 @@ class ShareExplorer(Explorer):
 
     def rows(self, r: ShareResult) -> list[tuple[str, str]]:
         return [
-            ("front end, before", f"{r.share:.0%}"),
-            ("front end, after", f"{r.share_after:.1%}"),
+            ("share, before", f"{r.share:.0%}"),
+            ("share, after", f"{r.share_after:.1%}"),
             ("network, after", f"{1 - r.share_after:.1%}"),
             ("the whole", f"{_times(r.system_gain)} less"),
             ("ceiling", f"{_times(r.ceiling)} less"),
