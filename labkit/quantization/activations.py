@@ -21,8 +21,8 @@ SCALES = ("observed", "lsq", "pact")
 class ActivationQuantizer(nn.Module):
     """(clamp(round(x/scale) + zero_point) − zero_point) · scale. What is beyond the calibrated range saturates.
 
-    `learn`: "observed" keeps the calibrated scale; "lsq" learns it; "pact" learns where a ReLU saturates (one-sided ranges only:
-    a two-sided one keeps its scale). Zero points stay as calibrated.
+    `learn`: "observed" keeps the calibrated scale; "lsq" learns it; "pact" learns where a ReLU saturates (a two-sided range, of
+    which PACT says nothing, learns as "lsq" does). Zero points stay as calibrated.
 
     >>> from labkit.quantization.observers import MinMax
     >>> quantizer = ActivationQuantizer(Int(8, narrow=False), MinMax())

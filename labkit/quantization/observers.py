@@ -21,6 +21,10 @@ class Observer:
     """
 
     def __init__(self):
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets what was seen."""
         self.batches = 0
 
     def update(self, x: torch.Tensor) -> None:
@@ -91,8 +95,8 @@ class MovingAverage(Observer):
 class Counting(MinMax):
     """An observer that keeps a `labkit.quantization.histogram.Histogram` of everything seen, besides the exact ends."""
 
-    def __init__(self):
-        super().__init__()
+    def reset(self) -> None:
+        super().reset()
         self.histogram = Histogram()
 
     def _see(self, x, low, high):

@@ -126,9 +126,7 @@ def _insert_quantizers(prepared: torch.fx.GraphModule, kinds: dict, scheme: Sche
         )
         _insert_after(prepared, end, names[end])
     for node, kind in kinds.items() if scheme.every_op else ():
-        if (
-            kind == "avgpool" and (source := _writer(node.args[0], ends, kinds)) in names
-        ):  # an integer average keeps its input's scale
+        if kind == "avgpool" and (source := _writer(node.args[0], ends, kinds)) in names:  # an average keeps its scale
             _insert_after(prepared, node, names[source])
     prepared.recompile()
 
@@ -172,18 +170,24 @@ def check(model: nn.Module) -> None:
 def calibrate(prepared: nn.Module, batches: torch.Tensor | Iterable) -> None:
     """Shows the network representative inputs and fixes scale and zero point of every activation.
 
-    `batches`: one tensor, or an iterable of tensors or of ``(x, y)``. Raises ValueError when there is no batch.
+    `batches`: one tensor, or an iterable of tensors or of ``(x, y)``. What an earlier calibration saw is
+    forgotten. Raises ValueError when there is no batch, or one with NaN; scales are then what they were.
     """
     quantizers = [module for module in prepared.modules() if isinstance(module, ActivationQuantizer)]
     for quantizer in quantizers:
         quantizer.observing = True
+        quantizer.observer.reset()
     prepared.eval()
     seen = 0
-    with torch.no_grad():
-        for batch in [batches] if isinstance(batches, torch.Tensor) else batches:
-            x = batch[0] if isinstance(batch, tuple | list) else batch
-            prepared(x)
-            seen += len(x)
+    try:
+        with torch.no_grad():
+            for batch in [batches] if isinstance(batches, torch.Tensor) else batches:
+                x = batch[0] if isinstance(batch, tuple | list) else batch
+                prepared(x)
+                seen += len(x)
+    finally:
+        for quantizer in quantizers:
+            quantizer.observing = False  # or a network whose calibration failed would go on in floats, unnoticed
     if not seen:
         raise ValueError("there is nothing to calibrate with; give at least one batch of inputs")
     for quantizer in quantizers:

@@ -7,9 +7,11 @@ import torch
 from torch import nn
 
 from labkit import models, trace
+from labkit.quantization import activations, weights
 from labkit.quantization.folding import fold_batch_norms, fold_into_scales
 from labkit.quantization.formats import Int, PowerOfTwo
 from labkit.quantization.granularity import PerGroup, PerTensor
+from labkit.quantization.observers import OBSERVERS
 from labkit.quantization.prepare import Scheme, bake, calibrate, codes, prepare, weight_quantizers
 
 ZOO = ["ds-cnn", "tc-resnet8", "har-cnn", "resnet8", "autoencoder"]
@@ -195,6 +197,50 @@ def test_a_constant_or_silent_calibration_set_works():
         prepared = prepare(models.build("har-cnn")[0], Scheme())
         calibrate(prepared, torch.full((4, 6, 128), value))
         assert torch.isfinite(prepared(torch.full((1, 6, 128), value))).all()
+
+
+@pytest.mark.parametrize("observer", OBSERVERS)
+def test_a_second_calibration_starts_anew(observer):
+    model, x = lively("har-cnn")
+    once, twice = (prepare(model, Scheme(observer=observer)) for _ in range(2))
+    calibrate(twice, 100 * x)
+    for prepared in (once, twice):
+        calibrate(prepared, x)
+    assert torch.equal(once(x), twice(x))
+
+
+@pytest.mark.parametrize(("batches", "word"), [([], "one batch"), (torch.full((1, 6, 128), float("nan")), "NaN")])
+def test_a_calibration_that_fails_leaves_a_network_that_quantizes(batches, word):
+    model, x = lively("har-cnn")
+    prepared = prepare(model, Scheme())
+    with pytest.raises(ValueError, match=word):
+        calibrate(prepared, batches)
+    with pytest.raises(RuntimeError, match="calibrate"):
+        prepared(x)
+    calibrate(prepared, x)
+    before = prepared(x)
+    with pytest.raises(ValueError, match=word):
+        calibrate(prepared, batches)
+    assert torch.equal(prepared(x), before)
+
+
+@pytest.mark.parametrize("weight_scale", weights.SCALES)
+@pytest.mark.parametrize("activation_scale", activations.SCALES)
+def test_the_state_of_one_network_makes_another_the_same(weight_scale, activation_scale):
+    scheme = Scheme(Int(4), weight_scale=weight_scale, activation_scale=activation_scale)
+    model, x = lively("har-cnn")
+    prepared, other = prepare(model, scheme), prepare(models.build("har-cnn", seed=1)[0], scheme)
+    calibrate(prepared, x)
+    other.load_state_dict(prepared.state_dict())  # it needs no calibration of its own
+    assert torch.equal(other(x), prepared(x)) and torch.equal(copy.deepcopy(prepared)(x), prepared(x))
+
+
+def test_dropout_drops_while_training_only():
+    prepared, x = prepare(nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(15, 2)), Scheme()), torch.randn(8, 3, 5)
+    calibrate(prepared, x)
+    assert torch.equal(prepared(x), prepared(x))
+    prepared.train()
+    assert not torch.equal(prepared(x), prepared(x))
 
 
 @pytest.mark.parametrize("granularity", [PerTensor(), PerGroup(8)])

@@ -20,7 +20,7 @@ from labkit.tracing import kind_of, trace
 from labkit.workload import INPUT
 
 NEEDS = "prepare it with weights and activations quantized, fold=True and every_op=True"
-MOVES = ("permute", "transpose", "getitem")  # a reshape keeps the order of the numbers, these do not
+MOVES = ("permute", "transpose", "getitem", "getattr")  # a reshape keeps the order of the numbers, these do not
 
 
 def read(prepared: torch.fx.GraphModule, example) -> tuple:
@@ -45,12 +45,13 @@ def read(prepared: torch.fx.GraphModule, example) -> tuple:
 
 @dataclasses.dataclass
 class _Pending:
-    """A layer, or the input, that waits for its quantizer; `low` and `high` are the bounds of the ReLU met on the way."""
+    """A layer, or the input, that waits for its quantizer. Met on the way: the bounds of a ReLU, another shape."""
 
     build: object  # (name, grid) -> Operation, or None for the input
     name: str
     low: float = -math.inf
     high: float = math.inf
+    shape: tuple[int, ...] | None = None
 
 
 class _Reader(torch.fx.Interpreter):
@@ -109,6 +110,8 @@ class _Reader(torch.fx.Interpreter):
             self.grids[INPUT], self.tensors[node] = grid, INPUT
         else:
             self._append(tensor.build(tensor.name, grid), node)
+            if tensor.shape is not None:
+                self._reshape(f"{tensor.name}.flat", tensor.name, tensor.shape, node)
 
     def _conv(self, node, module, result):
         self._weighted(Conv, node, module, facts.of_convolution(str(node.target), module))
@@ -147,10 +150,19 @@ class _Reader(torch.fx.Interpreter):
         tensor = self.tensors[node.args[0]]
         if node.name.startswith(MOVES):
             raise ValueError(f"{node.name!r} reorders a tensor; an integer network can only reshape one")
-        if isinstance(tensor, _Pending) or result.shape == self.env[node.args[0]].shape:
+        if result.numel() != self.env[node.args[0]].numel() or len(result) != len(self.env[node.args[0]]):
+            raise ValueError(
+                f"{node.name!r} pads a tensor or reshapes across the batch; pad in the convolution, keep the batch first"
+            )
+        if result.shape == self.env[node.args[0]].shape:
             self.tensors[node] = tensor
-            return
-        self._append(Reshape(self._name(node), (tensor,), self.grids[tensor], tuple(result.shape[1:])), node)
+        elif isinstance(tensor, _Pending):  # the layer writes the new shape, once it has a grid
+            self.tensors[node] = dataclasses.replace(tensor, shape=tuple(result.shape[1:]))
+        else:
+            self._reshape(self._name(node), tensor, tuple(result.shape[1:]), node)
+
+    def _reshape(self, name: str, tensor: str, shape: tuple[int, ...], node: torch.fx.Node) -> None:
+        self._append(Reshape(name, (tensor,), self.grids[tensor], shape), node)
 
     def _avgpool(self, node, module, result):
         self._pool(node, module, result, mean=True)
@@ -168,7 +180,7 @@ class _Reader(torch.fx.Interpreter):
         operation = Pool(self._name(node), (source,), self.grids[source], mean, kernel, stride, padding)
         self._append(operation, node)
         if tuple(result.shape[2:]) != places:  # x.mean((2, 3)) drops the axes
-            self._append(Reshape(f"{operation.name}.flat", (operation.name,), operation.out, tuple(result.shape[1:])), node)
+            self._reshape(f"{operation.name}.flat", operation.name, tuple(result.shape[1:]), node)
 
 
 def _code(bound: float, grid: Grid) -> int:

@@ -107,6 +107,16 @@ def test_any_format_runs_in_integers_and_by_shifts(weights):
     assert np.array_equal(network.run(x[:4], arithmetic="shift"), network.run(x[:4]))
 
 
+@pytest.mark.parametrize("between", [[nn.Flatten(), nn.ReLU()], [nn.ReLU(), nn.Flatten()], [nn.Flatten()]], ids=repr)
+def test_a_reshape_may_stand_before_the_relu(between):
+    x = torch.randn(16, 3, 5)
+    prepared = prepare(nn.Sequential(nn.Conv1d(3, 4, 3), *between, nn.Linear(12, 2)), Scheme())
+    calibrate(prepared, x)
+    network = IntegerNetwork.of(prepared, x)
+    off = np.abs(network.logits(x, rounding="exact") - prepared(x).detach().numpy())
+    assert off.max() <= 1.01 * network.output.scale
+
+
 def test_channels_that_are_only_a_bias_keep_it():
     """A dead channel and one with tiny weights: at the scale of their weights the bias would be coarse, or leave 32 bits."""
     torch.manual_seed(0)
@@ -224,6 +234,7 @@ IMAGE = torch.linspace(-1, 1, 72).reshape(2, 1, 6, 6)
         (nn.Sequential(CONV, nn.MaxPool2d(4, ceil_mode=True)), "ceil_mode or dilation"),
         (nn.Sequential(CONV, nn.AdaptiveAvgPool2d(4)), "windows of different sizes"),
         (nn.Sequential(nn.Linear(6, 2)), "reads more than one vector"),
+        (nn.Sequential(nn.ConstantPad2d(1, 0.0), CONV), "pads a tensor"),
     ],
 )
 def test_layers_that_integers_cannot_follow_are_named(model, sentence):
@@ -245,6 +256,8 @@ class Function(nn.Module):
     ("function", "sentence"),
     [
         (lambda y: y.permute(0, 2, 3, 1), "reorders a tensor"),
+        (lambda y: y.mT, "reorders a tensor"),
+        (lambda y: y.reshape(-1, 6), "reshapes across the batch"),
         (lambda y: y.mean(1), "pools over something else"),
         (lambda y: y.mean(2), "pools over something else"),
         (lambda y: y + 1.0, "adds something else"),
