@@ -138,14 +138,25 @@ class BitExplorer(Explorer):
 
     task = Setting("activities", "task", lambda explorer: explorer.known("task"), control="menu")
     share = Setting("channel", "a width for", tuple(SHARES), control="menu", show=SHARES.get)
-    strength = Setting(None, "strength", lambda explorer: explorer.known("strength"), show="{:g}".format)
+    strength = Setting(None, "strength", lambda explorer: explorer.strengths(), show="{:g}".format)
     seed = Setting(0, "seed", lambda explorer: explorer.known("seed"))
 
     def __init__(self, front: Callable = pareto, table: Path = TABLE, **settings):
         self.front, self.searches = front, measured(table)
         self._means: dict[str, dict[str, Means]] = {}
-        strengths = self.known("strength")
-        super().__init__(**{"strength": strengths[len(strengths) // 2], **settings})
+        self.strength = self._middle()
+        super().__init__(**settings)
+
+    def follow(self, name: str) -> None:
+        """Another task may have been searched at other strengths."""
+        if name == "task" and self.strength not in self.strengths():
+            self.strength = self._middle()
+
+    def _middle(self) -> float:
+        return self.strengths()[len(self.strengths()) // 2]
+
+    def strengths(self) -> tuple[float, ...]:
+        return tuple(sorted({row["strength"] for row in self.searches if row["task"] == self.task}))
 
     def known(self, field: str) -> tuple:
         return tuple(sorted({row[field] for row in self.searches}))

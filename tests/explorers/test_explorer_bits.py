@@ -132,6 +132,16 @@ def test_mistakes_become_sentences(table):
     View(wrong)
 
 
+def test_each_task_has_strengths_of_its_own(table, tmp_path):
+    rows = [row for row in measured(table) if row["task"] == "keywords" or row["strength"] == 0.1]
+    (tmp_path / "mixed.json").write_text(json.dumps({"rows": rows}))
+    explorer = BitExplorer(table=tmp_path / "mixed.json", task="keywords", strength=1.0)
+    assert explorer.fits and explorer.strengths() == (0.1, 1.0)
+    view = View(explorer)
+    explorer.task = "activities"
+    assert explorer.fits and explorer.strength == 0.1 and view.controls["strength"].options == (("0.1", 0.1),)
+
+
 def test_a_search_that_is_missing(table, tmp_path):
     explorer = BitExplorer(table=table, task="activities", share="layer", strength=1.0, seed=1)
     assert explorer.status.startswith("this search is not in the table; run `labkit train mixed-table`")
