@@ -21,7 +21,10 @@ from labkit.training import Recipe, fit, predict
 
 TABLE = Path(__file__).parents[1] / "explorers" / "tables" / "mixed.json"
 BITS = {"channel": (0, 2, 4, 8), "layer": (2, 4, 8)}
-STRENGTHS = (0.3, 1.0, 2.0, 4.0)  # how much of the loss the whole price at 8 bits is worth
+STRENGTHS = {  # how much of the loss the whole price at 8 bits is worth
+    "keywords": (1.0, 2.0, 4.0),
+    "activities": (0.3, 1.0, 2.0, 4.0),
+}
 SEARCH = {"epochs": 8, "learning_rate": 2e-3}
 TUNING = {"epochs": 4, "learning_rate": 1e-3}
 
@@ -50,14 +53,14 @@ def run(task: Task, share: str, strength: float, seed: int, progress: bool = Fal
 
 
 def mixed_table(seed: int = 0, folder=None, progress: bool = True) -> str:
-    """Both tasks, both ways to share a width, four strengths, three seeds: `labkit/explorers/tables/mixed.json`."""
+    """Both tasks, both ways to share a width, strengths, three seeds: `labkit/explorers/tables/mixed.json`."""
     torch.set_num_threads(1)
     partial = PartialTable(Path(folder) / TABLE.name if folder else TABLE, ("task", "share", "strength", "seed"))
     data = {}
     for name, make in TASKS.items():
         task = make(progress)
         data[name] = task.data
-        settings = [(name, share, strength, number) for number in SEEDS for share in BITS for strength in STRENGTHS]
+        settings = [(name, share, strength, number) for number in SEEDS for share in BITS for strength in STRENGTHS[name]]
         partial.fill(settings, lambda _, *setting, task=task: run(task, *setting), progress)
     partial.finish(command="labkit train mixed-table", data=data)
     return table(partial.rows)

@@ -63,5 +63,5 @@ def test_the_mixed_tables_bytes_are_those_of_its_widths():
             bits = np.array(bits)
             total += int(np.ceil((layers[row["task"]][name].weights_per_channel * bits.sum() + 32 * np.count_nonzero(bits)) / 8))
         assert total == row["weight_bytes"]
-    seeds = {task: {row["seed"] for row in rows if row["task"] == task} for task in TASKS}
-    assert all(found == set(SEEDS) for found in seeds.values())
+    there = {(row["task"], row["share"], row["strength"], row["seed"]) for row in rows}
+    assert there == {(t, share, s, seed) for t in TASKS for share in mixed.BITS for s in mixed.STRENGTHS[t] for seed in SEEDS}
