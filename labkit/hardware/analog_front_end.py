@@ -149,7 +149,7 @@ def budget(
     power = battery.sensor(microphone)
     factor = load("battery")["system"]["uncertainty_factor"].value
     preprocessing = board.estimate(front_end)
-    decision = popcount.estimate(board, network) if popcount.has_binary_layers(network) else board.estimate(network)
+    decision = popcount.estimate(board, network) if popcount.binary_layers(network) else board.estimate(network)
     return Budget(
         Interval.within(power.value * seconds, factor),
         preprocessing.energy_uj,

@@ -17,12 +17,19 @@ from labkit.workload import INPUT, WEIGHTED, Layer, Workload
 WORD = 32
 
 
-def is_binary(layer: Layer) -> bool:
-    return layer.op in WEIGHTED and layer.weight_bits == 1
+def binary_layers(workload: Workload) -> set[str]:
+    """Names of the layers whose weights and inputs both have 1 bit: binary weights alone leave nothing to xor them with.
 
-
-def has_binary_layers(workload: Workload) -> bool:
-    return any(map(is_binary, workload.layers))
+    >>> fc = Layer("fc", "linear", ("input",), (64,), (12,), weight_bits=1)
+    >>> [binary_layers(Workload("tiny", (64,), (fc,), input_bits=bits)) for bits in (1, 8)]
+    [{'fc'}, set()]
+    """
+    bits = {INPUT: workload.input_bits} | {layer.name: layer.activation_bits for layer in workload.layers}
+    return {
+        layer.name
+        for layer in workload.layers
+        if layer.op in WEIGHTED and layer.weight_bits == 1 and all(bits[source] == 1 for source in layer.inputs)
+    }
 
 
 def cycles(layer: Layer) -> float:
@@ -41,17 +48,19 @@ def estimate(board: CortexM, network: Workload) -> Estimate:
 
     Raises ValueError when there is no binary layer.
     """
-    if not has_binary_layers(network):
-        raise ValueError(f"{network.name} has no layer with weights of 1 bit; price it with device.estimate(workload)")
+    binary = binary_layers(network)
+    if not binary:
+        raise ValueError(f"{network.name} has no layer with weights and inputs of 1 bit; price it with device.estimate(workload)")
     whole = board.estimate(network)
-    rest = tuple(dataclasses.replace(layer, inputs=(INPUT,)) for layer in network.layers if not is_binary(layer))
+    rest = tuple(dataclasses.replace(layer, inputs=(INPUT,)) for layer in network.layers if layer.name not in binary)
     others = board.estimate(dataclasses.replace(network, layers=rest)) if rest else None
     factor = load("popcount")["kernel"]["uncertainty_factor"].value
     scale = load("cortex_m")["cores"][board.core]["elementwise_scale"].value
     layers = tuple(
-        _cost(board, layer, scale) if is_binary(layer) else cost for layer, cost in zip(network.layers, whole.layers, strict=True)
+        _cost(board, layer, scale) if layer.name in binary else cost
+        for layer, cost in zip(network.layers, whole.layers, strict=True)
     )
-    popcounts = [cost for layer, cost in zip(network.layers, layers, strict=True) if is_binary(layer)]
+    popcounts = [cost for layer, cost in zip(network.layers, layers, strict=True) if layer.name in binary]
     latency = Interval.within(sum(cost.latency_ms for cost in popcounts), factor)
     energy = Interval.within(sum(cost.energy_uj for cost in popcounts), factor)
     return dataclasses.replace(

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from labkit.quantization.formats import Int
 from labkit.quantization.layerwise import walk
 from labkit.quantization.prepare import weight_quantizers
-from labkit.quantization.weights import WeightQuantizer
+from labkit.quantization.weights import DoReFa, WeightQuantizer
 
 ZETA, GAMMA = 1.1, -0.1  # the sigmoid is stretched to this range and cut, so that it reaches 0 and 1 (eq. 23)
 BETA = (20.0, 2.0)  # the regulariser's exponent, from flat to pushing (eq. 24)
@@ -78,6 +78,8 @@ def adaround(
             raise ValueError(
                 f"layer {name!r} has the format {quantizer.format!r}; AdaRound works on a uniform grid, such as Int(4)"
             )
+        if isinstance(quantizer, DoReFa):
+            raise ValueError(f"layer {name!r} bends its weights before rounding (dorefa); give AdaRound another weight_scale")
     errors = {}
     with tqdm(total=steps * len(layers), disable=not progress, unit="step") as bar:
 

@@ -77,7 +77,8 @@ def pairs(model: nn.Module) -> list[tuple[str, str]]:
     """Names of the layers that can be equalised with the layer behind them, in the order they run.
 
     Between both may stand a ReLU and whatever else is positively homogeneous in each channel (pooling, dropout, flatten). A tensor
-    with two readers, as before a shortcut, breaks a pair, and so does a layer that runs twice.
+    with two readers, as before a shortcut, breaks a pair, and so does a layer that runs twice, or a linear layer that reads places
+    instead of channels, because nothing flattens what a convolution wrote.
 
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=4), nn.ReLU6(), nn.Conv2d(4, 2, 1))
     >>> pairs(net)
@@ -96,14 +97,16 @@ def pairs(model: nn.Module) -> list[tuple[str, str]]:
 
 def _reader(node: torch.fx.Node, modules: dict[str, nn.Module]) -> torch.fx.Node | None:
     """The layer that reads what `node` writes, if nothing else does and only homogeneous operations stand between."""
+    channels_last = isinstance(modules[str(node.target)], nn.Linear)  # a convolution's channels come first, until flattened
     while len(node.users) == 1:
         node = next(iter(node.users))
         if _is_layer(node, modules):
-            return node
+            return node if channels_last or not isinstance(modules[str(node.target)], nn.Linear) else None
         name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
         module = modules.get(name) if node.op == "call_module" else None
         if not (isinstance(module, HOMOGENEOUS) if module is not None else name in HOMOGENEOUS_FUNCTIONS):
             return None
+        channels_last = channels_last or isinstance(module, nn.Flatten) or name == "flatten"
     return None
 
 

@@ -81,12 +81,19 @@ class FixedScale(WeightQuantizer):
 
 
 class PowerOfTwoScale(WeightQuantizer):
-    """A scale that is a power of two, 2^ceil(log2 max|w|) / 2^(bits−1): what it costs in accuracy saves the multiplier behind every
-    accumulator, which becomes a shift (fixed point, as on the MAX78000). The grid wastes up to half of its codes."""
+    """A scale that is a power of two: what it costs in accuracy saves the multiplier behind every accumulator, which becomes a
+    shift (fixed point, as on the MAX78000). The grid wastes up to half of its codes.
+
+    2^ceil(log2 max|w|) / 2^floor(log2(span + 1)), in which the second power is 2^(bits−1) for integers.
+
+    >>> from labkit.quantization.formats import Int
+    >>> PowerOfTwoScale(Int(8)).scale(torch.tensor([[0.3, -0.6]])).item() == 2**-7
+    True
+    """
 
     def span_scale(self, rows: torch.Tensor) -> torch.Tensor:
         largest = rows.abs().amax(dim=1, keepdim=True)
-        exponent = torch.ceil(torch.log2(largest)) - (self.format.bits - 1)
+        exponent = torch.ceil(torch.log2(largest)) - torch.floor(torch.log2(torch.as_tensor(self.format.span + 1.0)))
         return torch.where(largest > 0, torch.exp2(exponent), torch.ones_like(largest))
 
     def rescale(self, factor: torch.Tensor) -> None:

@@ -1,5 +1,6 @@
 """The energy shares of arXiv:2201.03386: what the abstract prints comes out, and what it cannot mean is refused."""
 
+import dataclasses
 import math
 
 import pytest
@@ -113,5 +114,10 @@ def test_a_budget_with_a_binary_network(tiny):
 
 
 def test_a_network_without_binary_layers_is_one_sentence():
-    with pytest.raises(ValueError, match="no layer with weights of 1 bit"):
+    with pytest.raises(ValueError, match="no layer with weights and inputs of 1 bit"):
         popcount.estimate(device("nucleo-l4r5zi"), reference("kws"))
+
+
+def test_binary_weights_on_wider_activations_are_no_popcounts(tiny):
+    wide = dataclasses.replace(tiny, layers=tuple(dataclasses.replace(layer, activation_bits=8) for layer in tiny.layers))
+    assert popcount.binary_layers(tiny) - popcount.binary_layers(wide) == {"second"}

@@ -167,6 +167,8 @@ def test_progress_is_shown_where_it_is_wanted(capsys):
 def test_other_grids_are_refused():
     with pytest.raises(ValueError, match=r"layer '0' has the format PowerOfTwo\(bits=4\); AdaRound works on a uniform grid"):
         adaround(prepare(nn.Sequential(nn.Linear(2, 2)), Scheme(PowerOfTwo(4), None)), torch.rand(4, 2))
+    with pytest.raises(ValueError, match="another weight_scale"):
+        adaround(prepare(nn.Sequential(nn.Linear(2, 2)), Scheme(Int(4), None, weight_scale="dorefa")), torch.rand(4, 2))
 
 
 def test_nothing_to_calibrate_with():

@@ -145,6 +145,12 @@ class Twice(nn.Module):
         return self.b(torch.relu(self.a(torch.relu(self.a(x)))))
 
 
+def test_a_linear_layer_that_reads_places_breaks_a_pair():
+    net, x = uneven(nn.Conv1d(3, 4, 1), nn.ReLU(), nn.Linear(4, 2)), torch.randn(2, 3, 4)  # as many places as channels
+    assert pairs(net) == []
+    torch.testing.assert_close(equalize(net)(x), net(x))
+
+
 def test_a_layer_that_runs_twice_breaks_a_pair():
     assert pairs(Twice()) == []
 

@@ -48,6 +48,14 @@ def test_the_largest_weight_of_a_row_gets_the_code_of_the_span(format):
     assert (rows.abs().gather(1, largest) == int(format.project(np.array([float(format.span)]))[0])).all()
 
 
+@pytest.mark.parametrize("format", FORMATS, ids=repr)
+def test_a_scale_that_is_a_power_of_two_reaches_the_last_octave_of_the_grid(format):
+    w = torch.linspace(-1, 1, 1001)[None]  # its largest weight is a power of two itself
+    scale = weight_quantizer("power of two", format, PerChannel(), w).scale(w)
+    assert torch.frexp(scale).mantissa.item() == 0.5
+    assert format.span / 2 < (1 / scale).item() <= format.span + 1
+
+
 @pytest.mark.parametrize("kind", SCALES)
 def test_a_row_of_zeros_stays_zero_and_has_a_scale(kind):
     w = weights((3, 5))
@@ -123,7 +131,7 @@ def test_which_scales_move():
     assert torch.equal(kinds["mse"].scale(2 * w), kinds["mse"].scale(w)) and isinstance(kinds["mse"], FixedScale)
     assert torch.allclose(kinds["lsq"].scale(w), kinds["mse"].scale(w)) and isinstance(kinds["lsq"], LearnedScale)
     learned = {kind: [name for name, _ in quantizer.named_parameters()] for kind, quantizer in kinds.items()}
-    assert learned == {"max": [], "mse": [], "lsq": ["log_scale"], "dorefa": []}
+    assert learned == {"max": [], "power of two": [], "mse": [], "lsq": ["log_scale"], "dorefa": []}
 
 
 @pytest.mark.parametrize("format", [Int(2), Int(3), Int(4), Int(6)], ids=repr)

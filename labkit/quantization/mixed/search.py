@@ -88,6 +88,8 @@ class MixedPrecision(nn.Module):
         if len(set(bits)) < 2:
             raise ValueError(f"there is nothing to choose between bits {tuple(bits)}; give two widths or more, such as (2, 4, 8)")
         scheme = scheme or Scheme(weights=None, activation_scale="lsq")
+        if scheme.weights is not None or scheme.edges is not None:
+            raise ValueError("the search itself quantizes the weights; give a scheme with weights=None and edges=None")
         self.network = prepare(model, scheme)
         calibrate(self.network, calibration)
         workload = trace(self.network, calibration[:1])

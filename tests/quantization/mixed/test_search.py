@@ -14,6 +14,7 @@ from labkit.quantization.formats import Int
 from labkit.quantization.integer.network import IntegerNetwork
 from labkit.quantization.mixed.price import device_energy, price_table, weight_memory, weighted
 from labkit.quantization.mixed.search import MixedPrecision
+from labkit.quantization.prepare import Scheme
 from labkit.tracing import trace
 from labkit.training import Recipe, fit, predict
 
@@ -233,6 +234,9 @@ def test_bad_input():
     x = examples()[0]
     with pytest.raises(ValueError, match="widths are shared by 'chanel'; did you mean channel"):
         MixedPrecision(small(), x, share="chanel")
+    for scheme in (Scheme(weights=Int(8)), Scheme(weights=None, edges=Int(8))):
+        with pytest.raises(ValueError, match="give a scheme with weights=None"):
+            MixedPrecision(small(), x, scheme=scheme)
     with pytest.raises(ValueError, match="nothing to choose between bits"):
         MixedPrecision(small(), x, bits=(8, 8))
     for bits, wrong in (((0, 33), "33"), ((1, 8), "1")):
