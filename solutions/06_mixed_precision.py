@@ -664,9 +664,9 @@ for task in sorted({row["task"] for row in searches.measured()}):
         print(f"  smallest found, a width for each {share}: {about}, {least['accuracy']:.1%}")
 
 # %% [markdown] cell="paper-observe"
-# Read it as a scientist. Our networks have ten and twenty thousand weights and survive 2 bits nearly everywhere: layers alone get
-# close to their floor; what channels add is pruning. Weights that read pruned channels are still counted, three seeds spread as far
-# as the methods differ, and with 8-bit activations narrow weights save MPIC 16 % at most.
+# Activities survive 2 bits everywhere: layers reach their floor, and below it only pruned channels go. Keywords do not survive
+# them, and there channels save a fifth against the best layer-wise network. Read it as a scientist: three seeds spread as far as
+# the methods differ, and with 8-bit activations narrow weights save MPIC 16 % at most.
 
 # %% [markdown] cell="reflect-text"
 # ## Reflect
