@@ -41,6 +41,8 @@ def test_every_method_runs_and_what_is_deployable_runs_in_integers(toy):
     assert bytes_of["float"] > 3.8 * bytes_of["int8, post-training"] > 1.7 * bytes_of["int4"] > bytes_of["int2, edges int8"]
     text = quantization.table(rows)
     assert all(name in text for name in quick) and "toy:" in text
+    without = [row for row in rows if row["method"] != "float"]
+    assert quantization.summaries(without, "toy")["int4"]["minus_float"] is None and "+0.0" not in quantization.table(without)
 
 
 def test_a_float_network_is_left_as_it_was(toy):
