@@ -37,7 +37,9 @@ def test_a_relu_behind_a_pool_does_not_hide_the_scale():
     assert list(found)[1:] == ["0", "3", "5"] and found["3"] is found["0"]
     calibrate(prepared, x)
     network = IntegerNetwork.of(prepared, x)
-    assert np.abs(network.logits(x, rounding="exact") - prepared(x).detach().numpy()).max() <= 1.01 * network.output.scale
+    assert np.array_equal(network.run(x, rounding="exact"), network.run(x, face="float"))
+    # four codes often average to a half, which float32 rounds either way: one code of the pool, a few of the classifier
+    assert np.abs(network.logits(x) - prepared(x).detach().numpy()).mean() <= network.output.scale
 
 
 def test_in_the_academic_setting_a_layer_behind_pool_and_relu_reads_quantized_numbers():
