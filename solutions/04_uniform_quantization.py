@@ -215,7 +215,7 @@ check.close(
 )
 
 # %% cell="ex2-check" role="check" exercise="2" points=2 rtol=1e-6
-ranges = [(-0.71, 2.33, 8), (-5.2, 0.9, 4), (-1.0, 1.0, 3), (0.0, 6.0, 6), (-0.013, 0.002, 8)]
+ranges = [(-0.71, 2.33, 8), (-5.2, 0.9, 4), (-1.0, 1.2, 3), (0.0, 6.0, 6), (-0.013, 0.002, 8)]
 check.value([[float(number) for number in scale_and_zero_point(*case)] for case in ranges])
 
 # %% cell="ex2-check-zero" role="check" exercise="2" points=1 rtol=1e-6
@@ -475,7 +475,8 @@ def straight_through(gradient, x, scale, low, high):
     scale     : distance of two marks
     low, high : smallest and largest code
 
-    Example: straight_through([5, 5], [0.3, 9], 0.5, -2, 1) is [5, 0]: 0.3 has code 1, 9 would have 18.
+    It passes where the nearest whole number to x / scale lies in low..high, the ends included.
+    Example: straight_through([5, 5], [0.7, 9], 0.5, -2, 1) is [5, 0]: 0.7 has code 1, 9 would have 18.
     """
     # BEGIN SOLUTION
     codes = np.round(np.asarray(x) / scale)
@@ -484,7 +485,7 @@ def straight_through(gradient, x, scale, low, high):
 
 
 # %% cell="ex4-test" role="test" exercise="4"
-four = np.array([-2, -0.4, 0.3, 9])
+four = np.array([-2, -0.4, 0.7, 9])
 check.close(
     "4",
     lambda: straight_through(np.array([1, 2, 3, 4]), four, 0.5, -2, 1),
@@ -768,7 +769,7 @@ _ = fig.legend(ncols=2, loc="outside upper right")
 # rounding, are felt. Fake quantization knows of neither: run the integers before you believe it.
 
 # %% [markdown] cell="formats-text"
-# And all formats as they are deployed: every row trained from the same float network, on the same people. The spread is the
+# And all formats as they are deployed: every row starts from the same float networks, one a seed. The spread is the
 # largest minus the smallest of three seeds. The command `labkit train quantization-table` makes both.
 
 # %% cell="formats"

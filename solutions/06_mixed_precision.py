@@ -241,18 +241,21 @@ def greedy(damage, price, budget):
 # %% cell="ex2-test" role="test" exercise="2"
 check.close(
     "2",
-    lambda: greedy([[5, 0], [1, 0]], [[1, 2], [1, 2]], 3),
+    lambda: greedy(np.array([[5, 0], [1, 0]]), np.array([[1, 2], [1, 2]]), 3),
     [1, 0],
     title="the text's two layers",
 )
 check.close(
     "2",
-    lambda: greedy([[3, 0], [2, 0]], [[1, 9], [1, 2]], 6),
+    lambda: greedy(np.array([[3, 0], [2, 0]]), np.array([[1, 9], [1, 2]]), 6),
     [0, 1],
     title="saving 8 bytes for 3 beats saving 1 for 2",
 )
 check.close(
-    "2", lambda: greedy([[9, 4, 0], [9, 8, 0]], [[0, 4, 8], [0, 4, 8]], 12), [1, 2], title="widths"
+    "2",
+    lambda: greedy(np.array([[9, 4, 0], [9, 8, 0]]), np.array([[0, 4, 8], [0, 4, 8]]), 12),
+    [1, 2],
+    title="widths",
 )
 
 # %% cell="ex2-check" role="check" exercise="2" points=3
@@ -457,14 +460,14 @@ def mixture(w, p, bits):
 two = np.array([[1.0, -0.2, 0.6], [3.0, -1.0, 2.0]])
 check.close(
     "4",
-    lambda: mixture(two, [[0, 1], [1, 0]], (2, 8)),
+    lambda: mixture(two, np.array([[0, 1], [1, 0]]), (2, 8)),
     [[1, -0.2, 0.6], [3, 0, 3]],
     title="8 bits for one channel, 2 for the other",
     atol=0.01,
 )
 check.close(
     "4",
-    lambda: mixture(two, [[0.5, 0.5], [0.25, 0.75]], (0, 2)),
+    lambda: mixture(two, np.array([[0.5, 0.5], [0.25, 0.75]]), (0, 2)),
     [[0.5, 0, 0.5], [2.25, 0, 2.25]],
     title="half and a quarter pruned",
 )
@@ -586,9 +589,15 @@ def pareto(costs, accuracies):
 
 
 # %% cell="ex5-test" role="test" exercise="5"
-check.close("5", lambda: pareto([1, 2, 3], [0.7, 0.9, 0.8]), [1, 1, 0], title="three points")
-check.close("5", lambda: pareto([1, 1, 2], [0.5, 0.6, 0.6]), [0, 1, 0], title="ties")
-check.close("5", lambda: pareto([2, 2, 1], [0.9, 0.9, 0.1]), [1, 1, 1], title="two equal points")
+few_points = {
+    "three points": ([1, 2, 3], [0.7, 0.9, 0.8], [1, 1, 0]),
+    "ties": ([1, 1, 2], [0.5, 0.6, 0.6], [0, 1, 0]),
+    "two equal points": ([2, 2, 1], [0.9, 0.9, 0.1], [1, 1, 1]),
+}
+for name, (costs, scores, kept) in few_points.items():
+    check.close(
+        "5", lambda c=costs, s=scores: pareto(np.array(c), np.array(s)), kept, title=name
+    )
 
 # %% cell="ex5-check" role="check" exercise="5" points=2
 rng = np.random.default_rng(65)

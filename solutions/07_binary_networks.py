@@ -135,7 +135,8 @@ def dot(a, w, n):
     n    : how many signs they hold
 
     Example: dot([13], [7], 4) is 0.
-    Hints: write n as agreements + disagreements. np.bitwise_count counts the ones of every word.
+    Hints: write n as agreements + disagreements. np.bitwise_count counts the ones of every word; its sum is
+    unsigned, so make it an int before you subtract it.
     """
     # BEGIN SOLUTION
     differing = np.bitwise_count(np.bitwise_xor(a, w)).sum(dtype=int)
@@ -151,7 +152,7 @@ check.equal(
     lambda: [int(dot(u32(a), u32(w), n)) for a, w, n in by_hand],
     [0, 4, -4, 31],
     title="four dot products",
-    hint="the unused bits must not count, whatever n is",
+    hint="the unused bits must not count, whatever n is; unsigned numbers have no −4",
 )
 
 # %% cell="ex2-check" role="check" exercise="2" points=3
@@ -189,8 +190,8 @@ def dot(a, w, n):
 rng = np.random.default_rng(7)
 with check.needs("1", "2"):
     x, weights = sign(rng.normal(size=300)), sign(rng.normal(size=(40, 300)))
-    packed = [pack(row) for row in weights]
-    sums = [dot(pack(x), row, 300) for row in packed]
+    words, *packed = (np.asarray(pack(row), np.uint32) for row in (x, *weights))
+    sums = [dot(words, row, 300) for row in packed]
     print(f"40 dot products, {np.sum(sums != weights @ x)} of them wrong")
     print(f"float32 weights {4 * weights.size:,} bytes, packed {4 * sum(map(len, packed)):,} bytes")
 
@@ -262,7 +263,7 @@ for name, (gamma, beta, mean, std) in norms.items():
     want = np.where(gamma * (sums - mean) / std + beta >= 0, 1, -1)
     check.close(
         "3",
-        lambda norm=norms[name]: decide(sums, *threshold(*norm)),
+        lambda norm=norms[name]: decide(sums, *threshold(*np.array(norm, float)[:, None])),
         want,
         title=f"{name}: signs of the sums −8 to 8",
     )
@@ -437,7 +438,7 @@ with check.needs("1", "4"):
         ax.plot(
             range(1, 7), history.loss, "o-", color=color, label=f"{name}: {reached['test']:.0%}"
         )
-    ax.set(xlabel="epoch", ylabel="training loss", title="accuracy on three strangers")
+    ax.set(xlabel="epoch", ylabel="training loss", title="legend: accuracy on three strangers")
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
 
 # %% [markdown] cell="train-observe"
@@ -564,7 +565,7 @@ for row, accuracy in enumerate(seeds.values()):
     ax.plot(accuracy, [row] * len(accuracy), "o", color=style.MEASURED)
 ax.set_yticks(range(len(seeds)), seeds)
 ax.set(xlabel="accuracy (%), unseen real voices", xlim=(50, 100), ylim=(2.5, -0.5))
-loss.reveal(mean["signs, bits"])
+loss.reveal(round(mean["signs, bits"], 1))
 
 # %% [markdown] cell="energy-text"
 # ## Exercise 5 · Who pays?
