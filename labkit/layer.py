@@ -175,13 +175,17 @@ class Layer:
         return sum(least <= bits <= most for bits in self.weight_bits) / self.out_channels
 
     @property
-    def weight_bytes(self) -> int:
-        """Flash taken by weights and biases; a channel of 0 bits takes none."""
+    def stored_bits(self) -> int:
+        """Bits of weights and biases; a channel of 0 bits has none."""
         if self.op not in WEIGHTED:
-            return self.params * BIAS_BITS // 8
+            return self.params * BIAS_BITS
         bits = self.channel_bits
-        total = self.weights_per_channel * int(bits.sum()) + BIAS_BITS * self.bias * int(np.count_nonzero(bits))
-        return math.ceil(total / 8)
+        return self.weights_per_channel * int(bits.sum()) + BIAS_BITS * self.bias * int(np.count_nonzero(bits))
+
+    @property
+    def weight_bytes(self) -> int:
+        """Flash taken by weights and biases, in whole bytes."""
+        return math.ceil(self.stored_bits / 8)
 
     @property
     def out_bytes(self) -> int:

@@ -1,6 +1,6 @@
 """`prepare` makes a network that computes with floats what an integer network would compute: for calibration, training and export.
 
-    prepared = prepare(model, Scheme(weights=Int(4)), example)
+    prepared = prepare(model, Scheme(weights=Int(4)))
     calibrate(prepared, batches)                 # post-training quantization ends here
     fit(prepared, ...)                           # quantization-aware training goes on
 

@@ -13,7 +13,6 @@ from labkit.recipes import binary as room
 from labkit.recipes.speech import UNSEEN_REAL
 from labkit.training import evaluate
 from tests.recipes.test_speech import toy
-from tests.shared_speech import provide
 
 
 @pytest.fixture
@@ -51,15 +50,6 @@ def test_a_clip_is_heard_as_it_is_and_changed(toy_speech):
     assert heard.shape == (2, 36, 2, 50, 32) and heard.dtype == torch.int8
     assert set(heard.unique().tolist()) == {-1, 1}
     assert 0.02 < (heard[0] != heard[1]).float().mean() < 0.5
-
-
-@pytest.fixture(scope="module")
-def real_test(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("speech")
-        patch.setenv("LABKIT_DATA", str(folder))
-        provide(folder)
-        return speech.load("mini", progress=False).part("test")
 
 
 def test_the_shipped_network_on_unseen_voices_in_floats_and_in_packed_integers(real_test):

@@ -6,19 +6,8 @@ import torch
 
 import labkit
 from labkit import models
-from labkit.data import speech
 from labkit.recipes.speech import UNSEEN_REAL, UNSEEN_SYNTHETIC
 from labkit.training import evaluate
-from tests.shared_speech import provide
-
-
-@pytest.fixture(scope="module")
-def real_test(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("speech")
-        patch.setenv("LABKIT_DATA", str(folder))
-        provide(folder)
-        return speech.load("mini", progress=False).part("test")
 
 
 @pytest.mark.parametrize("network, data", [("ds-cnn", "synthetic"), ("ds-cnn", "mini"), ("tc-resnet8", "synthetic")])

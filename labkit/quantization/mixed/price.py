@@ -18,7 +18,6 @@ import numpy as np
 import torch
 
 from labkit.hardware import Device, device
-from labkit.layer import BIAS_BITS
 from labkit.workload import WEIGHTED, Layer, Workload
 
 Cost = Callable[[Workload], np.ndarray]  # a number for each weighted layer, in the order they run
@@ -36,12 +35,7 @@ def weight_memory(workload: Workload) -> np.ndarray:
     >>> weight_memory(Workload("tiny", (64,), (fc,)))
     array([432.])
     """
-    return np.array([_stored_bits(layer) / 8 for layer in weighted(workload)])
-
-
-def _stored_bits(layer: Layer) -> int:
-    bits = layer.channel_bits
-    return layer.weights_per_channel * int(bits.sum()) + BIAS_BITS * layer.bias * int(np.count_nonzero(bits))
+    return np.array([layer.stored_bits / 8 for layer in weighted(workload)])
 
 
 def device_latency(name: str | Device, **options) -> Cost:
