@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -76,28 +77,11 @@ class Workload:
 
     @property
     def memory_profile(self) -> np.ndarray:
-        """Bytes of activations alive while each layer runs, shape ``(layers,)``.
-
-        A tensor lives from the layer that writes it to the last layer that reads it. No in-place tricks are assumed. A feature
-        front end works while the sound comes in: what only its layers read is held one frame at a time.
-        """
-        size = {INPUT: math.ceil(math.prod(self.input_shape) * self.input_bits / 8)}
-        born, last_read, frame_by_frame = {INPUT: 0}, {}, {}
-        for step, layer in enumerate(self.layers):
-            size[layer.name], born[layer.name] = layer.out_bytes, step
-            for source in layer.inputs:
-                last_read[source] = step
-                frame_by_frame[source] = layer.op in FRONT_END and frame_by_frame.get(source, True)
-        for layer in self.layers:
-            if frame_by_frame.get(layer.name):
-                size[layer.name] = math.ceil(layer.out_bytes / positions(layer.out_shape))
-        if frame_by_frame.get(INPUT):  # one window of samples
-            size[INPUT] = math.ceil(self.layers[0].out_channels * self.input_bits / 8)
-        change = [0] * (len(self.layers) + 2)
-        for tensor, nbytes in size.items():
-            change[born[tensor]] += nbytes
-            change[last_read.get(tensor, born[tensor]) + 1] -= nbytes
-        return np.cumsum(change[:-2], dtype=np.int64)
+        """Bytes of activations alive while each layer runs, shape ``(layers,)``; `liveness` says which tensors that are."""
+        streamed = frame_by_frame(self.layers)
+        sizes = [input_bytes(self.layers[0], self.input_shape, self.input_bits, streamed[0])] if self.layers else [0]
+        sizes += [held_bytes(layer, frames) for layer, frames in zip(self.layers, streamed[1:], strict=True)]
+        return liveness(self.layers) @ np.array(sizes, dtype=np.int64)
 
     @cached_property
     def peak_activation_bytes(self) -> int:
@@ -154,6 +138,42 @@ class Workload:
             return cls.from_dict(data)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
+
+
+def liveness(layers: Sequence[Layer]) -> np.ndarray:
+    """Which tensors are held in memory while each layer runs, bool ``(layers, 1 + layers)``: the input, then each layer's output.
+
+    A tensor lives from the layer that writes it to the last layer that reads it. No in-place tricks are assumed.
+    """
+    place = {INPUT: 0} | {layer.name: step + 1 for step, layer in enumerate(layers)}
+    alive = np.zeros((len(layers), 1 + len(layers)), dtype=bool)
+    alive[:1, 0] = True
+    for step, layer in enumerate(layers):
+        alive[step, step + 1] = True
+        for source in layer.inputs:
+            alive[max(place[source] - 1, 0) : step + 1, place[source]] = True
+    return alive
+
+
+def frame_by_frame(layers: Sequence[Layer]) -> list[bool]:
+    """Which of the tensors of `liveness` are never held whole: a front end works while the sound comes in, so what only its layers
+    read is held one frame at a time."""
+    readers: dict[str, list[Layer]] = {}
+    for layer in layers:
+        for source in layer.inputs:
+            readers.setdefault(source, []).append(layer)
+    names = [INPUT, *(layer.name for layer in layers)]
+    return [name in readers and all(reader.op in FRONT_END for reader in readers[name]) for name in names]
+
+
+def held_bytes(layer: Layer, frames: bool) -> int:
+    """Memory for the output of `layer`; for one of its frames when it is read `frame_by_frame`."""
+    return math.ceil(layer.out_bytes / positions(layer.out_shape)) if frames else layer.out_bytes
+
+
+def input_bytes(first: Layer, shape: tuple[int, ...], bits: int, frames: bool) -> int:
+    """Memory for the input of a network; for one window of samples when the front end streams it."""
+    return math.ceil((first.out_channels if frames else math.prod(shape)) * bits / 8)
 
 
 def _record(cls, data: dict):

@@ -16,7 +16,8 @@ def test_estimate_prints_one_json_object_of_the_fixed_shape(capsys):
     answer = json.loads(out)
     assert code == 0 and err == ""
     assert set(answer) == {
-        "model", "device", "latency_ms", "energy_uj", "flash_bytes", "ram_bytes", "fits", "layers", "provenance",
+        "model", "device", "latency_ms", "energy_uj", "flash_bytes", "ram_bytes", "fits", "missing", "layers",
+        "provenance",
     }  # fmt: skip
     assert set(answer["latency_ms"]) == set(answer["energy_uj"]) == {"low", "mid", "high"}
     assert set(answer["layers"][0]) == {"name", "op", "macs", "latency_ms", "energy_uj"}
@@ -34,6 +35,7 @@ def test_a_workload_file_costs_what_the_network_costs(capsys, tmp_path):
 def test_validate_prints_rows_of_the_fixed_shape(capsys):
     code, out, _ = run(capsys, "validate", "--json")
     keys = {"family", "quantity", "protocol", "n", "mape", "median", "worst", "worst_case", "baseline_mape", "coverage80"}
+    keys |= {"rank", "at_most"}
     assert code == 0
     assert all(set(row) == keys for row in json.loads(out)["rows"])
 

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from labkit.hardware import cortex_m
+import inspect
+
+from labkit.hardware import cortex_m, max78000, mpic
 from labkit.hardware.device import Device
 from labkit.hardware.estimate import Estimate, Interval, LayerCost
-from labkit.hardware.max78000 import MAX78000
-from labkit.hardware.mpic import MPIC
 from labkit.naming import did_you_mean
 
 __all__ = ["Device", "Estimate", "Interval", "LayerCost", "device", "devices"]
 
-CHIPS = {cls.name: cls for cls in (MAX78000, MPIC)}  # one chip, one compiler: nothing to choose
+# Each family says what its devices are called and what makes one.
+DEVICES = {name: make for family in (cortex_m, max78000, mpic) for name, make in family.DEVICES.items()}
 
 
 def devices() -> tuple[str, ...]:
     """The names that `device` knows."""
-    return (*cortex_m.boards(), *CHIPS)
+    return tuple(DEVICES)
 
 
 def device(name: str, **options) -> Device:
-    """The device called `name`. Cortex-M boards take ``stack=`` (the software) and ``supply_v=``.
+    """The device called `name`. Cortex-M boards take ``stack=`` (the software) and ``supply_v=``; most others have no options.
 
     >>> device("nucleo-l4r5zi", stack="tflm").stack_name
     'tflm'
     """
-    if name in cortex_m.boards():
-        return cortex_m.CortexM(name, **options)
-    if name in CHIPS:
-        if options:
-            raise ValueError(f"{name} has one compiler and one supply; leave out {', '.join(options)}")
-        return CHIPS[name]()
-    raise ValueError(f"no device {name!r}; {did_you_mean(name, devices())}")
+    if name not in DEVICES:
+        raise ValueError(f"no device {name!r}; {did_you_mean(name, DEVICES)}")
+    known = inspect.signature(DEVICES[name]).parameters
+    for option in options:
+        if option not in known:
+            hint = did_you_mean(option, known) if known else "it takes none"
+            raise ValueError(f"{name} has no option {option!r}; {hint}")
+    return DEVICES[name](**options)

@@ -10,7 +10,7 @@ carries requantization and stores; it is why a depthwise network is slower than 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
@@ -145,7 +145,7 @@ class CortexM(Device):
             raise ValueError(f"no stack {stack!r} known for a {self.family}; {did_you_mean(stack, self.stacks())}")
         self.stack = stacks()[self.stack_name]
         self.clock_mhz = float(self.board.clock_mhz.value)
-        self.flash_bytes, self.ram_bytes = int(self.board.flash_bytes.value), int(self.board.ram_bytes.value)
+        self.capacity = {memory: int(getattr(self.board, memory).value) for memory in ("flash_bytes", "ram_bytes")}
         self.supply_v = self.board.supply_v.value if supply_v is None else float(supply_v)
         if self.supply_v <= 0:
             raise ValueError(f"a supply of {supply_v} V runs nothing; give volts above 0")
@@ -223,7 +223,7 @@ class CortexM(Device):
         flash = flash + table.total(weighted * self.stack.layer_flash_bytes.value)
         scratch = table.largest(table["dot_length"] * (table["sub_byte"] > 0))  # one filter, unpacked to int8
         ram = table.peak_activation_bytes + scratch + self.stack.runtime_ram_bytes.value
-        return Prices(latency_ms, energy_uj, flash, ram, (flash <= self.flash_bytes) & (ram <= self.ram_bytes))
+        return Prices(latency_ms, energy_uj, {"flash_bytes": flash, "ram_bytes": ram})
 
     def _cycles(self, table: LayerTable) -> np.ndarray:
         """Low, mid and high cycles of each layer, ``(layers, 3)``."""
@@ -238,7 +238,7 @@ class CortexM(Device):
 
     def _network_factors(self, table: LayerTable) -> np.ndarray:
         """Interval ends of weighted layers; a layer wider than 8 bits runs as float32 on the floating-point unit."""
-        factors = np.tile(self.factors, (len(table.owner), 1))
+        factors = np.tile(self.factors, (len(table.layers), 1))
         wide = self._wide(table)
         if wide.any():
             core = load("cortex_m")["cores"][self.core]
@@ -279,3 +279,6 @@ class CortexM(Device):
 
 def _guessed(cycles: np.ndarray, costs: dict) -> np.ndarray:
     return cycles[:, None] * within(costs["uncertainty_factor"].value)
+
+
+DEVICES = {name: partial(CortexM, name) for name in boards()}

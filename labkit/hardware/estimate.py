@@ -73,7 +73,10 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class Estimate:
-    """One network on one device, for one inference. `provenance` says in sentences where each number comes from."""
+    """One network on one device, for one inference. `provenance` says in sentences where each number comes from.
+
+    `missing` is what the device lacks, by resource: ``{"flash_bytes": 1200}``; empty when the network fits.
+    """
 
     model: str
     device: str
@@ -81,18 +84,26 @@ class Estimate:
     energy_uj: Interval
     flash_bytes: int
     ram_bytes: int
-    fits: bool
+    missing: dict[str, int]
     layers: tuple[LayerCost, ...]
     provenance: tuple[str, ...]
 
+    @property
+    def fits(self) -> bool:
+        return not self.missing
+
     def as_dict(self) -> dict:
         """Plain numbers, strings and lists: what ``labkit estimate --json`` prints."""
-        return {**asdict(self), "layers": [asdict(layer) for layer in self.layers], "provenance": list(self.provenance)}
+        fields = asdict(self)
+        last = {name: fields.pop(name) for name in ("missing", "layers", "provenance")}
+        return {**fields, "fits": self.fits, **last}
 
     def __str__(self) -> str:
+        lacks = ", ".join(f"{amount:,} {resource.replace('_', ' ')}" for resource, amount in self.missing.items())
+        verdict = f"does not fit ({lacks} missing)" if lacks else "fits"
         lines = [
             f"{self.model} on {self.device}",
             f"  latency {self.latency_ms} ms, energy {self.energy_uj} µJ per inference (80 % interval)",
-            f"  flash {self.flash_bytes:,} bytes, RAM {self.ram_bytes:,} bytes: {'fits' if self.fits else 'does not fit'}",
+            f"  flash {self.flash_bytes:,} bytes, RAM {self.ram_bytes:,} bytes: {verdict}",
         ]
         return "\n".join(lines + [f"  - {sentence}" for sentence in self.provenance])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 
 import numpy as np
 
+from labkit.candidates import Candidates
 from labkit.workload import INPUT, OPS, WEIGHTED, Layer, Workload
 
 COLUMNS = (
@@ -52,9 +53,11 @@ def _membership(ops: tuple[str, ...]) -> np.ndarray:
     return np.array([op in ops for op in OPS])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerTable:
-    """Columns over all layers of all workloads, shape ``(layers,)``; `owner` says which workload a layer belongs to.
+    """One row for each layer to price, and which rows make up each workload.
+
+    A list of workloads gives a row for each layer of each of them, in order. `Candidates` share rows: each distinct layer has one.
 
     >>> fc = Layer("fc", "linear", ("input",), (64,), (12,), bias=True)
     >>> table = LayerTable.of([Workload("a", (64,), (fc,)), Workload("b", (64,), (fc,))])
@@ -62,12 +65,16 @@ class LayerTable:
     (array([768., 768.]), array([768., 768.]))
     """
 
-    workloads: tuple[Workload, ...]
-    owner: np.ndarray
-    columns: np.ndarray  # (layers, len(COLUMNS))
+    workloads: tuple[Workload, ...] | Candidates
+    layers: tuple[Layer, ...]  # (rows,)
+    input_bits: np.ndarray  # (rows,) bits of the activations that a layer reads; `activation_bits` are those it writes
+    members: np.ndarray  # the rows of the first workload, then those of the second, ...
+    starts: np.ndarray  # (workloads,) where each workload begins in `members`
 
     @classmethod
-    def of(cls, workloads: Sequence[Workload]) -> LayerTable:
+    def of(cls, workloads: Sequence[Workload] | Candidates) -> LayerTable:
+        if isinstance(workloads, Candidates):
+            return cls._of_candidates(workloads)
         if isinstance(workloads, Workload):
             raise ValueError("estimate_many wants a list of workloads; for one, call estimate")
         workloads = tuple(workloads)
@@ -77,38 +84,65 @@ class LayerTable:
                 raise ValueError(f"a device prices a Workload, not {kind}; make one with labkit.trace(model, example)")
             if not len(workload):
                 raise ValueError(f"workload {workload.name!r} has no layers; trace a network that computes something")
-        rows = [_row(layer) for workload in workloads for layer in workload.layers]
-        owner = np.repeat(np.arange(len(workloads)), [len(workload) for workload in workloads])
-        return cls(workloads, owner, np.array(rows, dtype=float).reshape(-1, len(COLUMNS)))
+        layers = tuple(layer for workload in workloads for layer in workload.layers)
+        bits = np.array([bits for workload in workloads for bits in _input_bits(workload)], dtype=np.int64)
+        lengths = [len(workload) for workload in workloads]
+        return cls(workloads, layers, bits, np.arange(len(layers)), np.cumsum([0, *lengths], dtype=np.int64)[:-1])
+
+    @classmethod
+    def _of_candidates(cls, candidates: Candidates) -> LayerTable:
+        """A row for each layer of each place, and for each width that it may find at its input."""
+        place = {INPUT: 0} | {layers[0].name: p + 1 for p, layers in enumerate(candidates.places)}
+        widths = [np.array([candidates.input_bits])]  # of each tensor, by choice
+        widths += [np.array([layer.activation_bits for layer in layers]) for layers in candidates.places]
+        choices = np.column_stack([np.zeros(len(candidates), dtype=np.int64), candidates.choice])
+        rows, layers, input_bits = np.empty(candidates.choice.shape, dtype=np.int64), [], []
+        for p, options in enumerate(candidates.places):
+            sources = [place[name] for name in options[0].inputs]
+            possible = np.unique(np.concatenate([widths[source] for source in sources]))
+            rows[:, p] = len(layers) + candidates.choice[:, p]
+            if len(possible) > 1:
+                read = np.max([widths[source][choices[:, source]] for source in sources], axis=0)
+                rows[:, p] += len(options) * np.searchsorted(possible, read)
+            layers += options * len(possible)
+            input_bits += [bits for bits in possible for _ in options]
+        starts = np.arange(len(candidates)) * len(candidates.places)
+        return cls(candidates, tuple(layers), np.array(input_bits), rows.ravel(), starts)
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        return np.array([_row(layer) for layer in self.layers], dtype=float).reshape(-1, len(COLUMNS))
 
     def __getitem__(self, column: str) -> np.ndarray:
         return self.columns[:, COLUMNS.index(column)]
 
+    def column(self, function: Callable[[Layer], float]) -> np.ndarray:
+        """A device family's own number for each row, ``(rows,)``: kernel sizes, channels, whatever `function` reads off a layer."""
+        return np.array([function(layer) for layer in self.layers])
+
     def op_is(self, *ops: str) -> np.ndarray:
-        """Which layers do one of these operations, bool ``(layers,)``."""
+        """Which rows do one of these operations, bool ``(rows,)``."""
         return _membership(ops)[self.columns[:, 0].astype(np.int64)]
 
     def total(self, values: np.ndarray) -> np.ndarray:
-        """Sums a number per layer over each workload: ``(layers,)`` to ``(workloads,)``."""
-        return np.bincount(self.owner, weights=values, minlength=len(self.workloads))
+        """Sums a number per row over each workload: ``(rows,)`` to ``(workloads,)``."""
+        return self._reduced(np.add, values)
 
     def largest(self, values: np.ndarray) -> np.ndarray:
-        """The largest number of each workload, at least 0."""
-        result = np.zeros(len(self.workloads))
-        np.maximum.at(result, self.owner, values)
-        return result
+        """The largest number of each workload."""
+        return self._reduced(np.maximum, values)
+
+    def _reduced(self, operation: np.ufunc, values: np.ndarray) -> np.ndarray:
+        return operation.reduceat(values[self.members], self.starts) if len(self.starts) else np.zeros(0)
 
     @cached_property
     def channel_shares(self) -> np.ndarray:
-        """Share of each layer's output channels at every weight width: ``(layers, 33)``, column b for b bits."""
-        rows = [_channel_shares(layer) for workload in self.workloads for layer in workload.layers]
-        return np.array(rows, dtype=float).reshape(-1, MAX_BITS + 1)
-
-    @cached_property
-    def input_bits(self) -> np.ndarray:
-        """Bits of the activations that each layer reads, ``(layers,)``; `activation_bits` are those it writes."""
-        return np.array([bits for workload in self.workloads for bits in _input_bits(workload)], dtype=np.int64)
+        """Share of each layer's output channels at every weight width: ``(rows, 33)``, column b for b bits."""
+        return np.array([_channel_shares(layer) for layer in self.layers], dtype=float).reshape(-1, MAX_BITS + 1)
 
     @property
     def peak_activation_bytes(self) -> np.ndarray:
+        """Bytes of activations alive at once, ``(workloads,)``."""
+        if isinstance(self.workloads, Candidates):
+            return self.workloads.peak_activation_bytes
         return np.array([workload.peak_activation_bytes for workload in self.workloads])

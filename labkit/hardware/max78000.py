@@ -29,33 +29,36 @@ class MAX78000(Device):
     """
 
     name, family, title = "max78000", "MAX78000", "Analog Devices MAX78000"
+    reads_neighbours = True
 
     def __init__(self):
         constants = load("max78000")
-        self.flash_bytes = constants["memory"]["weight_bytes"].value
-        self.ram_bytes = constants["memory"]["data_bytes"].value
+        memory = {name: quantity.value for name, quantity in constants["memory"].items()}
+        self.capacity = {"flash_bytes": memory["weight_bytes"], "ram_bytes": memory["data_bytes"]}
+        self.capacity |= {name: memory[name] for name in ("bias_bytes", "layers")}
         self.power_mw = Interval(*(constants["power"][f"{end}_mw"].value for end in ("low", "mid", "high")))
 
     def price(self, table: LayerTable) -> Prices:
         constants = load("max78000")
-        _check_widths(table)
+        wide = table.op_is(*WEIGHTED) & ((table["weight_bits"] > 8) | (table["activation_bits"] > 8))
+        self.refuse(table, wide, "it computes in 8 bits or fewer; quantize the network first (Workload.with_bits(8))")
         maps = [mapped for workload in table.workloads for mapped in map_workload(workload)]
         on_engine = np.array([mapped is not None for mapped in maps], dtype=bool)
         engine = [mapped for mapped in maps if mapped is not None]
         cycles = np.zeros((len(maps), 3))
         cycles[on_engine] = _engine_cycles(engine)
-        first = np.searchsorted(table.owner, np.arange(len(table.workloads)))
-        cycles[first] += 1  # the cycle that starts the network
+        cycles[table.starts] += 1  # the cycle that starts the network
         engine_ms = cycles / (constants["clock"]["cnn_mhz"].value * 1e3)
         core_ms = _core_cycles(table) / (constants["clock"]["core_mhz"].value * 1e3)
         core_mw = constants["power"]["core_mw"].value * within(constants["power"]["core_factor"].value)
         power = np.array([self.power_mw.low, self.power_mw.mid, self.power_mw.high])
-        memory, ram = constants["memory"], table.peak_activation_bytes
-        weights = table.total(np.array([mapped.weight_bytes if mapped else 0 for mapped in maps]))
-        biases = table.total(np.array([mapped.bias_bytes if mapped else 0 for mapped in maps]))
-        fits = (weights <= self.flash_bytes) & (biases <= memory["bias_bytes"].value) & (ram <= self.ram_bytes)
-        fits &= table.total(on_engine) <= memory["layers"].value
-        return Prices(engine_ms + core_ms, engine_ms * power + core_ms * core_mw, weights + biases, ram, fits)
+        needs = {
+            "flash_bytes": table.total(np.array([mapped.weight_bytes if mapped else 0 for mapped in maps])),
+            "bias_bytes": table.total(np.array([mapped.bias_bytes if mapped else 0 for mapped in maps])),
+            "ram_bytes": table.peak_activation_bytes,
+            "layers": table.total(on_engine.astype(int)),
+        }
+        return Prices(engine_ms + core_ms, engine_ms * power + core_ms * core_mw, needs)
 
     def weight_loading(self, workload: Workload) -> tuple[Interval, Interval]:
         """Milliseconds and microjoules to write the weights into the engine after power-up: assumed."""
@@ -111,7 +114,4 @@ def _core_cycles(table: LayerTable) -> np.ndarray:
     return cycles + front_end_cycles(table, "M4")[:, None] * within(guesses["front_end"]["uncertainty_factor"].value)
 
 
-def _check_widths(table: LayerTable) -> None:
-    wide = table.op_is(*WEIGHTED) & ((table["weight_bits"] > 8) | (table["activation_bits"] > 8))
-    if wide.any():
-        raise ValueError("the MAX78000 computes in 8 bits or fewer; quantize the network first (Workload.with_bits(8))")
+DEVICES = {MAX78000.name: MAX78000}

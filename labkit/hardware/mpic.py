@@ -52,7 +52,7 @@ class MPIC(Device):
 
     def __init__(self):
         constants = load("mpic")
-        self.flash_bytes = self.ram_bytes = constants["memory"]["l2_bytes"].value
+        self.capacity = dict.fromkeys(("flash_bytes", "ram_bytes"), constants["memory"]["l2_bytes"].value)
         self.clock_mhz = constants["clock"]["mhz"].value
         self.power_mw = float(np.mean([power.value for power in constants["power"].values()]))
 
@@ -62,11 +62,12 @@ class MPIC(Device):
         energy_uj = latency_ms * self.power_mw * within(constants["power_uncertainty"]["factor"].value)
         flash = constants["memory"]["runtime_bytes"].value + table.total(_stored_bytes(table))
         ram = flash + table.peak_activation_bytes
-        return Prices(latency_ms, energy_uj, flash, ram, ram <= self.ram_bytes)
+        return Prices(latency_ms, energy_uj, {"flash_bytes": flash, "ram_bytes": ram})
 
     def _cycles(self, table: LayerTable) -> np.ndarray:
         """Low, mid and high cycles of each layer, ``(layers, 3)``."""
-        _check_widths(table)
+        wide = table.op_is(*WEIGHTED) & ((table["weight_bits"] > 8) | (table.input_bits > 8))
+        self.refuse(table, wide, "its table of products ends at 8 bits; quantize the network first (Workload.with_bits(8))")
         bits = np.where(table.op_is(*WEIGHTED), table.input_bits, 8)
         shares = table.channel_shares[:, : len(WIDTHS)]
         cycles = table["macs"] * table.op_is(*WEIGHTED) * np.sum(shares * cycles_per_mac()[bits], axis=1)
@@ -107,13 +108,4 @@ def _stored_bytes(table: LayerTable) -> np.ndarray:
     return np.ceil(table["weight_bytes"] + table["weights"] * rounding / 8)
 
 
-def _check_widths(table: LayerTable) -> None:
-    wide = table.op_is(*WEIGHTED) & ((table["weight_bits"] > 8) | (table.input_bits > 8))
-    if wide.any():
-        row = int(wide.argmax())
-        name = [layer.name for workload in table.workloads for layer in workload.layers][row]
-        activations, weights = table.input_bits[row], int(table["weight_bits"][row])
-        raise ValueError(
-            f"MPIC cannot run layer {name!r}, which multiplies {activations}-bit activations with {weights}-bit weights: its table "
-            "ends at 8 bits; quantize the network first (Workload.with_bits(8))"
-        )
+DEVICES = {MPIC.name: MPIC}

@@ -172,6 +172,7 @@ def test_80_percent_intervals_hold_about_80_percent(row):
 
 def test_validate_has_the_fixed_keys_and_a_table():
     keys = ["family", "quantity", "protocol", "n", "mape", "median", "worst", "worst_case", "baseline_mape", "coverage80"]
+    keys += ["rank", "at_most"]
     assert all(list(row.as_dict()) == keys for row in ROWS)
     lines = validation.table(ROWS).splitlines()
     assert len(lines) == len(ROWS) + 1

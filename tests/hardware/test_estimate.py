@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import labkit
+from labkit.candidates import Candidates
 from labkit.hardware import Interval
 from labkit.hardware.layer_table import LayerTable
 from labkit.hardware.reference import NAMES, reference
@@ -92,7 +93,7 @@ def test_an_estimate_is_whole_on_every_device(device, name):
 
 def test_json_has_the_fixed_shape():
     data = json.loads(json.dumps(labkit.device("nucleo-l4r5zi").estimate(reference("kws")).as_dict()))
-    keys = ["model", "device", "latency_ms", "energy_uj", "flash_bytes", "ram_bytes", "fits", "layers", "provenance"]
+    keys = ["model", "device", "latency_ms", "energy_uj", "flash_bytes", "ram_bytes", "fits", "missing", "layers", "provenance"]
     assert list(data) == keys
     assert list(data["latency_ms"]) == list(data["energy_uj"]) == ["low", "mid", "high"]
     assert list(data["layers"][0]) == ["name", "op", "macs", "latency_ms", "energy_uj"]
@@ -117,6 +118,47 @@ def test_more_channels_or_a_larger_kernel_are_never_faster(channels, more, kerne
         assert device.estimate(large).latency_ms.mid >= device.estimate(small).latency_ms.mid
 
 
+def test_a_network_that_does_not_fit_is_priced_and_says_what_lacks():
+    board = labkit.device("nucleo-g0b1re")
+    estimate = board.estimate(network(channels=300, outputs=400, length=600))
+    assert not estimate.fits and estimate.latency_ms.mid > 0
+    needs = {"flash_bytes": estimate.flash_bytes, "ram_bytes": estimate.ram_bytes}
+    assert estimate.missing == {name: n - board.capacity[name] for name, n in needs.items() if n > board.capacity[name]}
+    assert all(f"{amount:,} {name.replace('_', ' ')}" in str(estimate) for name, amount in estimate.missing.items())
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_candidates_are_priced_as_the_networks_they_stand_for(seed):
+    rng = np.random.default_rng(seed)
+    half = (4, 32), (8, 32)
+    convs = [Layer("a", "conv", ("input",), *half, (k,), (1,), (k // 2,), 1, True, bits, act)
+             for k in (1, 3, 5) for bits in (2, 8) for act in (4, 8)]  # fmt: skip
+    middle = [Layer("b", "depthwise", ("a",), (8, 32), (8, 32), (k,), (1,), (k // 2,), 8, True) for k in (3, 5)]
+    middle.append(Layer("b", "conv", ("a",), (8, 32), (8, 32), (1,), (1,), (0,), 1, True, 4, 4))
+    adds = [Layer("c", "add", ("a", "b"), (8, 32), (8, 32))]
+    heads = [Layer("d", "linear", ("c",), (256,), (classes,), bias=True) for classes in (2, 12)]
+    places = [convs, middle, adds, heads]
+    choice = np.column_stack([rng.integers(0, len(layers), 7) for layers in places])
+    candidates = Candidates("net", (4, 32), places, choice)
+    assert candidates.peak_activation_bytes.tolist() == [network.peak_activation_bytes for network in candidates]
+    for name in ("nucleo-l4r5zi", "mpic", "max78000"):
+        one, many = labkit.device(name).estimate_many(list(candidates)), labkit.device(name).estimate_many(candidates)
+        for key in one:
+            assert np.allclose(one[key], many[key], rtol=1e-12), (name, key)
+
+
+def test_candidates_refuse_what_is_no_place_or_no_choice():
+    fc = Layer("fc", "linear", ("input",), (64,), (4,), bias=True)
+    with pytest.raises(ValueError, match="differ in name"):
+        Candidates("x", (64,), [[fc, Layer("other", "linear", ("input",), (64,), (4,))]], [[0]])
+    with pytest.raises(ValueError, match="a number from 0 to 0"):
+        Candidates("x", (64,), [[fc]], [[1]])
+    assert labkit.device("nucleo-l4r5zi").estimate_many(Candidates("x", (64,), [[fc]], [])).keys() == {
+        "latency_ms", "energy_uj", "flash_bytes", "ram_bytes", "fits"
+    }  # fmt: skip
+
+
 def test_empty_inputs():
     device = labkit.device("max78000")
     assert device.estimate_many([])["latency_ms"].shape == (0,)
@@ -133,7 +175,7 @@ def test_unknown_devices_and_options_name_the_nearest():
         labkit.device("nucleo-l4r5z")
     with pytest.raises(ValueError, match="did you mean x-cube-ai-9"):
         labkit.device("nucleo-l4r5zi", stack="x-cube-ai-99")
-    with pytest.raises(ValueError, match="leave out stack"):
+    with pytest.raises(ValueError, match="has no option 'stack'; it takes none"):
         labkit.device("max78000", stack="tflm")
 
 

@@ -166,5 +166,5 @@ def test_what_does_not_fit():
 
 
 def test_it_has_no_options():
-    with pytest.raises(ValueError, match="leave out stack"):
+    with pytest.raises(ValueError, match="it takes none"):
         labkit.device("mpic", stack="tflm")

@@ -1,0 +1,30 @@
+"""Every row of `labkit validate` keeps its promise, and the tables in the documents are those rows."""
+
+import pytest
+
+from labkit.hardware import validation
+from labkit.hardware.validation.row import Case, rank_correlation, summarise
+
+ROWS = validation.validate()
+names = [f"{row.family}, {row.quantity}, {row.protocol}" for row in ROWS]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=names)
+def test_the_error_is_at_most_what_we_promise(row):
+    assert row.n > 0 and 0 <= row.median <= row.worst
+    if row.at_most is not None:
+        assert row.mape <= row.at_most
+
+
+def test_names_are_unique():
+    assert len(set(names)) == len(names)
+
+
+def test_a_row_by_hand():
+    cases = [Case("a", 100.0, 90.0, baseline=150.0), Case("b", 10.0, 10.2, baseline=10.0), Case("c", 1.0, 1.0, baseline=1.0)]
+    row = summarise("toy", "latency", "by hand", cases, at_most=5.0)
+    assert (row.n, row.worst_case, row.coverage80) == (3, "a", None)
+    assert (row.mape, row.median, row.worst) == pytest.approx((4.0, 2.0, 10.0))
+    assert row.baseline_mape == pytest.approx(50 / 3)
+    assert rank_correlation(cases) == 1.0
+    assert rank_correlation([*cases, Case("d", 0.5, 200.0)]) < 0.5
