@@ -20,6 +20,7 @@ _HOME = {
     "LevelExplorer": "labkit.explorers.levels",
     "BitExplorer": "labkit.explorers.bits",
     "ShareExplorer": "labkit.explorers.shares",
+    "DeviceExplorer": "labkit.explorers.devices",
 }
 __all__ = list(_HOME)
 

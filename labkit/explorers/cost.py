@@ -11,7 +11,7 @@ from labkit.explorers import families
 from labkit.explorers.base import Explorer, Setting
 from labkit.explorers.gauge import BarGauge, PointGauge
 from labkit.explorers.picture import Picture
-from labkit.explorers.units import memory, quantity, span
+from labkit.explorers.units import lacks, memory, quantity, span
 from labkit.workload import Layer, Workload
 
 TASKS = {"keywords (DS-CNN)": (64, 4, 3), "motion (1-D CNN)": (16, 3, 7)}  # the zoo's width, blocks and kernel
@@ -48,12 +48,6 @@ class CostResult:
     estimate: labkit.Estimate
     flash_limit: int
     ram_limit: int
-
-    @property
-    def over(self) -> tuple[str, ...]:
-        """Which memories are too small."""
-        needs = {"flash": (self.estimate.flash_bytes, self.flash_limit), "RAM": (self.estimate.ram_bytes, self.ram_limit)}
-        return tuple(name for name, (need, limit) in needs.items() if need > limit)
 
     def shares(self) -> dict[str, tuple[float, float]]:
         """Share of the MACs and share of the time of each kind of layer."""
@@ -111,9 +105,7 @@ class CostExplorer(Explorer):
         verdict = f"{quantity(estimate.latency_ms.mid / 1e3, 's')} and {quantity(estimate.energy_uj.mid / 1e6, 'J')} per inference"
         if self.fits:
             return f"Fits. An estimated {verdict} on {self.device}."
-        limits = {"flash": (estimate.flash_bytes, self.result.flash_limit), "RAM": (estimate.ram_bytes, self.result.ram_limit)}
-        missing = [f"it needs {memory(limits[m][0])} of {m}, {self.device} has {memory(limits[m][1])}" for m in self.result.over]
-        return f"Does not fit: {'; '.join(missing) or 'a layer is beyond the limits of ' + self.device}. It would take {verdict}."
+        return f"Does not fit: {self.device} lacks {lacks(estimate.missing)}. It would take {verdict}."
 
     def rows(self, r: CostResult) -> list[tuple[str, str]]:
         estimate = r.estimate

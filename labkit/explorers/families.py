@@ -38,13 +38,29 @@ def har_cnn(width: int = 16, blocks: int = 3, kernel: int = 7, samples: int = 12
     return Workload("har-cnn", (channels, samples), (*layers, *_head(layers[-1], classes)))
 
 
-def _conv(name, source, in_shape, channels, *, kernel, stride, padding, op="conv") -> Layer:
-    sizes = (
-        (size + 2 * pad - k) // step + 1 for size, k, step, pad in zip(in_shape[1:], kernel, stride, padding, strict=True)
-    )
-    groups = channels if op == "depthwise" else 1
+def tc_resnet8(width: float = 1.0, frames: int = 98, coefficients: int = 40) -> Workload:
+    """`labkit.models.networks.TCResNet8`: MFCCs are channels, time is the only axis; three blocks with a shortcut each.
+
+    >>> tc_resnet8().macs, tc_resnet8().params
+    (1522560, 64836)
+    """
+    stem, *widths = (round(channels * width) for channels in (16, 24, 32, 48))
+    layers = [_conv("stem", INPUT, (coefficients, frames), stem, kernel=(3,), stride=(1,), padding=(1,), bias=False)]
+    for i, channels in enumerate(widths, start=1):
+        source, halve = layers[-1], {"kernel": (9,), "stride": (2,), "padding": (4,)}
+        first = _conv(f"block{i}.first", source.name, source.out_shape, channels, **halve)
+        second = _conv(f"block{i}.second", first.name, first.out_shape, channels, **{**halve, "stride": (1,)})
+        shortcut = _conv(f"block{i}.shortcut", source.name, source.out_shape, channels, kernel=(1,), stride=(2,), padding=(0,))
+        add = Layer(f"block{i}.add", "add", (second.name, shortcut.name), second.out_shape, second.out_shape)
+        layers += [first, second, shortcut, add]
+    return Workload("tc-resnet8", (coefficients, frames), (*layers, *_head(layers[-1], classes=12)))
+
+
+def _conv(name, source, in_shape, channels, *, kernel, stride, padding, op="conv", bias=True) -> Layer:
+    sizes = ((size + 2 * pad - k) // step + 1 for size, k, step, pad in zip(in_shape[1:], kernel, stride, padding, strict=True))
+    groups = channels if op == "depthwise" else 1  # a bias is the batch norm's shift
     out_shape = (channels, *sizes)
-    return Layer(name, op, (source,), in_shape, out_shape, kernel, stride, padding, groups, bias=True)  # the batch norm's shift
+    return Layer(name, op, (source,), in_shape, out_shape, kernel, stride, padding, groups, bias)
 
 
 def _head(last: Layer, classes: int) -> tuple[Layer, Layer]:

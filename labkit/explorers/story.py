@@ -1,6 +1,6 @@
 """The whole course in one picture: what a sensor saw, what a network made of it, what that costs on a chip.
 
-    python -m labkit.explorers.story docs/story.png      # the picture in the README
+python -m labkit.explorers.story docs/story.png      # the picture in the README
 """
 
 from __future__ import annotations

@@ -42,6 +42,17 @@ def memory(nbytes: float) -> str:
     return f"{nbytes:.0f} B"
 
 
+def lacks(missing: dict[str, int]) -> str:
+    """What a device lacks, of `Estimate.missing`, in words.
+
+    >>> lacks({"flash_bytes": 2048, "dsp": 12})
+    '2.00 KiB of flash, 12 DSP'
+    """
+    words = {name: name.removesuffix("_bytes").replace("_", " ").replace("ram", "RAM") for name in missing}
+    amounts = (f"{memory(n)} of {words[k]}" if k.endswith("_bytes") else f"{n:,} {words[k].upper()}" for k, n in missing.items())
+    return ", ".join(amounts)
+
+
 def duration(days: float) -> str:
     """A time as hours, days or years.
 

@@ -95,15 +95,14 @@ class LayerTable:
         place = {INPUT: 0} | {layers[0].name: p + 1 for p, layers in enumerate(candidates.places)}
         widths = [np.array([candidates.input_bits])]  # of each tensor, by choice
         widths += [np.array([layer.activation_bits for layer in layers]) for layers in candidates.places]
-        choices = np.column_stack([np.zeros(len(candidates), dtype=np.int64), candidates.choice])
         rows, layers, input_bits = np.empty(candidates.choice.shape, dtype=np.int64), [], []
         for p, options in enumerate(candidates.places):
             sources = [place[name] for name in options[0].inputs]
             possible = np.unique(np.concatenate([widths[source] for source in sources]))
             rows[:, p] = len(layers) + candidates.choice[:, p]
             if len(possible) > 1:
-                read = np.max([widths[source][choices[:, source]] for source in sources], axis=0)
-                rows[:, p] += len(options) * np.searchsorted(possible, read)
+                read = [widths[s][candidates.choice[:, s - 1]] if s else np.full(len(candidates), widths[0]) for s in sources]
+                rows[:, p] += len(options) * np.searchsorted(possible, np.max(read, axis=0))
             layers += options * len(possible)
             input_bits += [bits for bits in possible for _ in options]
         starts = np.arange(len(candidates)) * len(candidates.places)

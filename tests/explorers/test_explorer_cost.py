@@ -10,7 +10,7 @@ import labkit
 from labkit.explorers import CostExplorer, families
 from labkit.explorers.cost import KINDS, MOTION, TASKS, stacks
 from labkit.explorers.view import View
-from labkit.models.networks import DSCNN, HARCNN, conv_bn_relu
+from labkit.models.networks import DSCNN, HARCNN, TCResNet8, conv_bn_relu
 
 FACTS = (
     "op", "macs", "live_macs", "params", "weight_bytes", "in_shape", "out_shape", "kernel", "stride", "padding", "groups", "bias",
@@ -38,6 +38,11 @@ def test_ds_cnn_records_are_what_trace_reads(width, blocks, kernel, frames):
 def test_har_cnn_records_are_what_trace_reads(width, samples):
     model = HARCNN(widths=(width, 2 * width, 4 * width))
     same(families.har_cnn(width, samples=samples), labkit.trace(model, torch.zeros(1, 6, samples)))
+
+
+@pytest.mark.parametrize("width, frames", [(1.0, 98), (0.5, 98), (3.0, 50)])
+def test_tc_resnet8_records_are_what_trace_reads(width, frames):
+    same(families.tc_resnet8(width, frames), labkit.trace(TCResNet8(width=width), torch.zeros(1, 40, frames)))
 
 
 def test_har_cnn_at_other_depths_and_kernels():
@@ -71,8 +76,8 @@ def test_a_task_starts_from_its_zoo_network_and_a_device_from_its_software():
 def test_does_not_fit_is_red_and_says_why():
     explorer = CostExplorer(task=MOTION, width=256, blocks=5, device="nucleo-g0b1re")
     view = View(explorer)
-    assert not explorer.fits and explorer.result.over == ("flash",)
-    assert explorer.status.startswith("Does not fit: it needs 32.2 MiB of flash, nucleo-g0b1re has 512 KiB.")
+    assert not explorer.fits and set(explorer.result.estimate.missing) == {"flash_bytes"}
+    assert explorer.status.startswith("Does not fit: nucleo-g0b1re lacks 31.7 MiB of flash.")
     assert "#D55E00" in view.status.value
     colours = {tuple(pixel) for pixel in view.picture.pixels()[::4, ::4].reshape(-1, 3)}
     assert (0xD5, 0x5E, 0x00) in colours
