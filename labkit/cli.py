@@ -72,9 +72,13 @@ def workload_of(model: str):
 
 
 def validate(args) -> int:
+    from labkit import atomic
     from labkit.hardware import validation
 
     rows = validation.validate()
+    for document in args.into:
+        path = Path(document)
+        atomic.write(path, validation.into(path.read_text(encoding="utf-8"), rows))
     print(json.dumps({"rows": [row.as_dict() for row in rows]}) if args.json else validation.table(rows))
     return 0
 
@@ -127,6 +131,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--json", action="store_true")
     sub = command(validate, "every hardware model against published measurements")
     sub.add_argument("--json", action="store_true")
+    sub.add_argument("--into", nargs="+", default=[], metavar="FILE", help="renew the marked table in these Markdown files")
     sub = command(train, "train what the labs ship")
     sub.add_argument("name", nargs="?", help="a recipe; without it they are listed")
     sub.add_argument("--seed", type=int, default=0)

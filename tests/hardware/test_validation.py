@@ -1,5 +1,7 @@
 """Every row of `labkit validate` keeps its promise, and the tables in the documents are those rows."""
 
+from pathlib import Path
+
 import pytest
 
 from labkit.hardware import validation
@@ -14,6 +16,13 @@ def test_the_error_is_at_most_what_we_promise(row):
     assert row.n > 0 and 0 <= row.median <= row.worst
     if row.at_most is not None:
         assert row.mape <= row.at_most
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/hardware.md"])
+def test_tables_in_the_documents_are_these_rows(document):
+    """Renew them with ``labkit validate --into README.md docs/hardware.md``."""
+    text = (Path(__file__).parents[2] / document).read_text(encoding="utf-8")
+    assert validation.into(text, ROWS) == text and validation.MARKED.search(text)
 
 
 def test_names_are_unique():

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from labkit.hardware.validation import cortex_m, max78000
 from labkit.hardware.validation.row import Case, Row, summarise
 
-__all__ = ["Case", "Row", "markdown", "summarise", "table", "validate"]
+__all__ = ["Case", "Row", "into", "markdown", "summarise", "table", "validate"]
 
 FAMILIES = (cortex_m, max78000)
 HEADER = ("family", "quantity", "protocol", "n", "MAPE", "median", "worst", "MACs only", "in 80 %", "rank", "worst case")
 ALIGN = "<<<>>>>>>><"
+MARKED = re.compile(r"(<!-- validate: (.*?) -->)\n.*?(<!-- end -->)", re.DOTALL)
 
 
 def validate() -> list[Row]:
@@ -38,7 +42,13 @@ def table(rows: list[Row]) -> str:
     return "\n".join(padded)
 
 
-def markdown(rows: list[Row]) -> str:
-    """The rows as a Markdown table: what stands in README.md and docs/hardware.md."""
+def markdown(rows: list[Row], columns: Sequence[str] = HEADER) -> str:
+    """The rows as a Markdown table with some of the columns of HEADER."""
+    chosen = [HEADER.index(column) for column in columns]
     rule = ["---:" if side == ">" else "---" for side in ALIGN]
-    return "\n".join("| " + " | ".join(line) + " |" for line in (HEADER, rule, *map(cells, rows)))
+    return "\n".join("| " + " | ".join(line[i] for i in chosen) + " |" for line in (HEADER, rule, *map(cells, rows)))
+
+
+def into(text: str, rows: list[Row]) -> str:
+    """`text` with a new table between its markers ``<!-- validate: family, MAPE -->`` (the columns to show) and ``<!-- end -->``."""
+    return MARKED.sub(lambda found: f"{found[1]}\n{markdown(rows, found[2].split(', '))}\n{found[3]}", text)
