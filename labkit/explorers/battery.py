@@ -34,6 +34,19 @@ def prices(network: str, device: str) -> tuple[labkit.Estimate, labkit.Estimate 
     return board.estimate(families.ds_cnn()), board.estimate(features.workload())
 
 
+@cache
+def whole_systems() -> tuple[str, ...]:
+    """Devices that do all of it: front end and both networks. An accelerator for one thing has no battery life of its own."""
+
+    def able(device: str) -> bool:
+        try:
+            return all(part is None or part.fits for network in (KEYWORDS, MOTION) for part in prices(network, device))
+        except ValueError:  # a layer that it cannot run
+            return False
+
+    return tuple(device for device in labkit.devices() if able(device))
+
+
 @dataclass(frozen=True, eq=False)
 class BatteryResult:
     """Battery life at the chosen rate, mean power of each part in microwatts, and the life at every other rate it can keep."""
@@ -62,7 +75,7 @@ class BatteryExplorer(Explorer):
     sensor = Setting("microphone", "sensor", lambda explorer: load("battery")["sensors"], control="menu")
     sensor_on = Setting(1.0, "sensor on", (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0), show="{:.0%}".format)
     cell = Setting("cr2032", "battery", lambda explorer: battery.batteries(), control="menu")
-    device = Setting("nucleo-l4r5zi", "device", lambda explorer: labkit.devices(), control="menu")
+    device = Setting("nucleo-l4r5zi", "device", lambda explorer: whole_systems(), control="menu")
 
     def follow(self, name: str) -> None:
         """Each task has its usual sensor."""
