@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from labkit.hardware.catalog import load, read_csv
+from labkit.hardware.energy_per_operation import operation
 from labkit.hardware.estimate import Interval
 from labkit.naming import did_you_mean
 
@@ -83,18 +84,17 @@ def energy_pj(weights: str, bits: int = 8) -> Interval:
     _check_weights(weights)
     if bits not in range(1, 33):
         raise ValueError(f"an activation of {bits!r} bits has no energy figure; give a whole number from 1 to 32")
-    energy = {name: quantity.value for name, quantity in load("inner_loops")["energy"].items()}
-    spread = {name: quantity.value for name, quantity in load("inner_loops")["uncertainty"].items()}
     if weights == "xnor":  # an exclusive or and a place in the counter: two bits of an adder
-        return Interval.within(2 * energy["add_8"] / 8, spread["counter"])
+        return Interval.within(2 * operation("add", "int8").value / 8, load("inner_loops")["uncertainty"]["counter"].value)
     if weights in WEIGHT_BITS:
-        work = Interval.exactly(energy["multiply_8"] * bits * WEIGHT_BITS[weights] / 64)
+        work = Interval.exactly(operation("multiply", "int8").value * bits * WEIGHT_BITS[weights] / 64)
     elif weights == "power-of-two":  # the result is wider than what goes in: at most as wide as the accumulator
-        shift = energy["shift_8"] * bits / 8
-        work = Interval(shift, shift, max(shift, energy["shift_32"]))
+        shift = operation("shift", "int8").value * bits / 8
+        work = Interval(shift, shift, max(shift, operation("shift", "int32").value))
     else:  # the sign of the activation changes within the addition
         work = Interval.exactly(0.0)
-    return (work + energy["add_32"]) * Interval.within(1.0, spread["circuit"])
+    another_circuit = load("energy_per_operation")["uncertainty"]["circuit"].value
+    return (work + operation("add", "int32").value) * Interval.within(1.0, another_circuit)
 
 
 def _check_weights(weights: str) -> None:
