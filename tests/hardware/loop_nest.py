@@ -27,6 +27,7 @@ class Counted:
         self.cycles = self.macs = 0
         self.in_buffer: set = set()  # sums that were written to the buffer before
         self.done: Counter = Counter()  # how many products each sum has received
+        self.work = np.zeros((array.rows, array.columns), dtype=int)  # products of each element
 
     def deliver(self, number: int, needs: list[tuple]) -> None:
         """One word for every element that needs it; those that take the same word at the same time share one read."""
@@ -38,9 +39,10 @@ class Counted:
         self.words[BUFFER, SUMS] += 1 + (which in self.in_buffer)
         self.in_buffer.add(which)
 
-    def multiply(self, g, m, c, y, x, r, s) -> None:
+    def multiply(self, element, which) -> None:
         self.macs += 1
-        self.done[g, m, y, x] += 1
+        self.done[which] += 1
+        self.work[element] += 1
 
     def source(self, g, c, y, x, r, s) -> tuple:
         return g, c, y * self.loops.stride_y + r, x * self.loops.stride_x + s
@@ -103,7 +105,7 @@ def _column_sums(machine, g, filters, rows, channels, positions_inside) -> None:
             machine.deliver(WEIGHTS, fresh)
             machine.deliver(INPUTS, [machine.source(g, c, y, x, r, s) for c, _ in elements])
             for c, m in elements:
-                machine.multiply(g, m, c, y, x, r, s)
+                machine.multiply((on_rows.index(c), on_columns.index(m)), (g, m, y, x))
             for m in on_columns:
                 machine.words[NETWORK, SUMS] += len(on_rows) - 1
                 machine.store((g, m, y, x))
@@ -119,7 +121,7 @@ def output_stationary(machine, g, filters, rows, channels) -> None:
             machine.deliver(WEIGHTS, [(m, c, r, s) for m, _ in elements])
             machine.deliver(INPUTS, [machine.source(g, c, y, x, r, s) for _, (y, x) in elements])
             for m, (y, x) in elements:
-                machine.multiply(g, m, c, y, x, r, s)
+                machine.multiply((on_rows.index((y, x)), on_columns.index(m)), (g, m, y, x))
             machine.words[REGISTERS, SUMS] += 2 * len(elements)
             machine.cycles += 1
         for m, (y, x) in elements:
@@ -135,10 +137,13 @@ def row_stationary(machine, g, filters, rows, channels) -> None:
     beside, above = array.columns // strip, max(array.rows // loops.r, 1)
     for some_filters, some_rows in itertools.product(_blocks(filters, held_filters * beside), _blocks(rows, strip)):
         for some_channels, taps in itertools.product(_blocks(channels, held_channels * above), _blocks(range(loops.r), array.rows)):
-            elements = list(
-                itertools.product(_blocks(some_filters, held_filters), _blocks(some_channels, held_channels), taps, some_rows)
+            elements = {}
+            sets = itertools.product(
+                enumerate(_blocks(some_channels, held_channels)), enumerate(taps), enumerate(_blocks(some_filters, held_filters))
             )
-            assert len(elements) <= array.elements
+            for (up, cs), (row, r), (along, ms) in sets:
+                for column, y in enumerate(some_rows):
+                    elements[up * loops.r + row, along * strip + column] = ms, cs, r, y
             _slide(machine, g, elements)
 
 
@@ -146,17 +151,17 @@ def _slide(machine, g, elements) -> None:
     """All elements of a pass slide along their rows in step."""
     loops, array = machine.loops, machine.array
     machine.deliver(WEIGHTS, [(m, c, r, s) for ms, cs, r, _ in elements for m, c, s in itertools.product(ms, cs, range(loops.s))])
-    windows = [set() for _ in elements]
+    windows = {element: set() for element in elements}
     for x in range(loops.q):
         fresh, busiest, columns = [], 0, Counter()
-        for i, (ms, cs, r, y) in enumerate(elements):
+        for element, (ms, cs, r, y) in elements.items():
             window = {machine.source(g, c, y, x, r, s) for c, s in itertools.product(cs, range(loops.s))}
-            fresh += list(window - windows[i])
-            windows[i] = window
+            fresh += list(window - windows[element])
+            windows[element] = window
             registers = array.word_bytes * (len(ms) * len(cs) * loops.s + len(window)) + array.sum_bytes * len(ms)
             assert registers <= array.register_bytes
             for m, c, s in itertools.product(ms, cs, range(loops.s)):
-                machine.multiply(g, m, c, y, x, r, s)
+                machine.multiply(element, (g, m, y, x))
             products = len(ms) * len(cs) * loops.s
             machine.words[REGISTERS] += np.array([products, products, 2 * products])
             busiest = max(busiest, products)
