@@ -150,7 +150,9 @@ def row_stationary(machine, g, filters, rows, channels) -> None:
 def _slide(machine, g, elements) -> None:
     """All elements of a pass slide along their rows in step."""
     loops, array = machine.loops, machine.array
-    machine.deliver(WEIGHTS, [(m, c, r, s) for ms, cs, r, _ in elements for m, c, s in itertools.product(ms, cs, range(loops.s))])
+    machine.deliver(
+        WEIGHTS, [(m, c, r, s) for ms, cs, r, _ in elements.values() for m, c, s in itertools.product(ms, cs, range(loops.s))]
+    )
     windows = {element: set() for element in elements}
     for x in range(loops.q):
         fresh, busiest, columns = [], 0, Counter()
@@ -160,9 +162,9 @@ def _slide(machine, g, elements) -> None:
             windows[element] = window
             registers = array.word_bytes * (len(ms) * len(cs) * loops.s + len(window)) + array.sum_bytes * len(ms)
             assert registers <= array.register_bytes
-            for m, c, s in itertools.product(ms, cs, range(loops.s)):
-                machine.multiply(element, (g, m, y, x))
             products = len(ms) * len(cs) * loops.s
+            for m in itertools.islice(itertools.cycle(ms), products):
+                machine.multiply(element, (g, m, y, x))
             machine.words[REGISTERS] += np.array([products, products, 2 * products])
             busiest = max(busiest, products)
             columns.update((g, m, y, x) for m in ms)
