@@ -85,12 +85,12 @@ class PCMComputeInMemory(Device):
 
     def provenance(self, table: LayerTable) -> tuple[str, ...]:
         figures = load("pcm")["tops_per_watt"][str(self.adc_bits)]
+        published = f"{figures['people'].value:g} to {figures['keywords'].value:g} TOPS/W"
         sentences = [
-            f"Energy: two operations a MAC at {figures['people'].value:g} to {figures['keywords'].value:g} TOPS/W, published for two "
-            f"networks with {self.adc_bits}-bit converters (AnalogNets), and a factor of "
-            f"{constants('energy_uncertainty')['factor']:g} beyond both; standby is not included.",
-            f"Assumed: an array of {self.rows} × {self.columns} cells, {self.converters} converters, {self.product_ms * 1e6:g} ns for "
-            "one product; blocks of layers are packed without gaps.",
+            f"Energy: two operations a MAC at {published}, published for two networks with {self.adc_bits}-bit converters "
+            f"(AnalogNets), and a factor of {constants('energy_uncertainty')['factor']:g} beyond both; standby is not included.",
+            f"Assumed: an array of {self.rows} × {self.columns} cells, {self.converters} converters, one product in "
+            f"{self.product_ms * 1e6:g} ns; blocks of layers are packed without gaps.",
         ]
         if np.any((table.column(_groups) > 1) & table.op_is(*WEIGHTED)):
             share = table["weights"] @ (table["kept"] * table.op_is(*WEIGHTED)) / max(cells(table).sum(), 1)
@@ -99,8 +99,8 @@ class PCMComputeInMemory(Device):
             sentences.append(f"Activations of more than {self.adc_bits} bits are rounded by the converters.")
         if table.op_is(*FRONT_END, *PLAIN).any():
             sentences.append(
-                f"Assumed: the front end, pooling, additions and other plain layers run on a core of {constants('digital')['clock_mhz']:g} "
-                "MHz in as many cycles as on a Cortex-M4."
+                "Assumed: the front end, pooling, additions and other plain layers run on a core of "
+                f"{constants('digital')['clock_mhz']:g} MHz in as many cycles as on a Cortex-M4."
             )
         return tuple(sentences)
 

@@ -24,6 +24,9 @@ RECIPES = {  # name -> module of this room and function; imported only when run
     "ranges-table": "ranges_table.ranges_table",
     "binary-kws-mini": "binary.binary_kws_mini",
     "binary-kws-table": "binary.binary_kws_table",
+    "ds-cnn-mini-analog": "analog.ds_cnn_mini_analog",
+    "har-cnn-watch-analog": "analog.har_cnn_watch_analog",
+    "analog-table": "analog.analog_table",
 }
 
 

@@ -134,7 +134,7 @@ def test_the_width_of_the_weights_does_not_matter():
 
 @pytest.mark.parametrize("bits", (5, 16, None))
 def test_converters_without_figures(bits):
-    with pytest.raises(ValueError, match="no figures for converters of .*; known: 8, 6, 4"):
+    with pytest.raises(ValueError, match=r"no figures for converters of .*; known: 8, 6, 4"):
         PCMComputeInMemory(bits)
 
 
