@@ -1,4 +1,4 @@
-"""Noise in training: what is added, that gradients pass, and that it ends; that it helps stands in tests/recipes/test_analog_recipes.py."""
+"""Noise in training: what is added, that gradients pass, and that it ends. That it helps: tests/recipes/test_analog_recipes.py."""
 
 import copy
 
