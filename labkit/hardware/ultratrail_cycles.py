@@ -39,7 +39,7 @@ def taps(kernel: int, stride: int, padding: int, width: int) -> int:
 
     >>> taps(kernel=3, stride=1, padding=1, width=5)  # 5 positions of 3 taps, without one at either end
     13
-    >>> taps(kernel=9, stride=4, padding=4, width=2)  # one position, both samples inside; the authors' formula says -1
+    >>> taps(kernel=9, stride=2, padding=4, width=2)  # one position, both samples inside; the authors' formula says -1
     2
     """
     positions = (width + 2 * padding - kernel) // stride + 1

@@ -69,18 +69,12 @@ def log_errors(predicted: np.ndarray) -> np.ndarray:
     return np.log(published() / predicted)
 
 
-def interval_factors(errors: np.ndarray) -> tuple[float, float]:
-    """The factors on a prediction between which the next published figure lies eight times out of ten; 1 is always between them.
+def interval_factor(errors: np.ndarray) -> float:
+    """The next published figure lies within this factor of its prediction eight times out of ten.
 
     Errors of n networks cut the line into n + 1 parts, and the next error is as likely in each ("weibull").
     """
-    low, high = np.quantile(errors, [0.1, 0.9], method="weibull")
-    return float(np.exp(min(low, 0.0))), float(np.exp(max(high, 0.0)))
-
-
-def extreme_factors(errors: np.ndarray) -> tuple[float, float]:
-    """The largest errors: for array sizes, of which there are only four."""
-    return float(np.exp(min(errors.min(), 0.0))), float(np.exp(max(errors.max(), 0.0)))
+    return float(np.exp(np.quantile(np.abs(errors), 0.8, method="weibull")))
 
 
 def array_size(network: Network) -> int:
@@ -97,10 +91,8 @@ def fitted_toml() -> str:
         names = (AREA, POWER)[column]
         for name, value, unit in zip(names, values[3 * column :], UNITS[3 * column :], strict=False):
             lines.append(_line(name, value, unit, SOURCE))
-        spreads = {"": (interval_factors(near[:, column]), "held-out network")}
-        spreads["far_"] = (extreme_factors(far[:, column]), "held-out array size, extremes")
-        for prefix, (factors, source) in spreads.items():
-            lines += [_line(prefix + end, factor, "x", source) for end, factor in zip(("low", "high"), factors, strict=True)]
+        lines.append(_line("factor", interval_factor(near[:, column]), "x", "held-out network"))
+        lines.append(_line("far_factor", np.exp(np.abs(far[:, column]).max()), "x", "held-out array size, the largest of four"))
     return "\n".join(lines) + "\n"
 
 

@@ -7,6 +7,8 @@ model, not silicon.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from labkit.hardware import ultratrail_fit as fit
@@ -46,8 +48,8 @@ def held_out_cases(quantity: str) -> list[Case]:
     predicted, column = fit.held_out(), ("area", "power").index(quantity)
     errors, cases = fit.log_errors(predicted)[:, column], []
     for i, case in enumerate(_cases(column, predicted)):
-        low, high = fit.interval_factors(np.delete(errors, i))
-        cases.append(Case(case.name, case.measured, case.predicted, case.baseline, low * case.predicted, high * case.predicted))
+        factor = fit.interval_factor(np.delete(errors, i))
+        cases.append(replace(case, low=case.predicted / factor, high=case.predicted * factor))
     return cases
 
 
