@@ -14,7 +14,7 @@ from labkit.hardware.device import Device, Prices, within
 from labkit.hardware.estimate import Interval
 from labkit.hardware.layer_table import LayerTable
 from labkit.hardware.max78000_cycles import layer_cycles
-from labkit.hardware.max78000_mapping import COLUMNS, Mapped, map_workload
+from labkit.hardware.max78000_mapping import COLUMNS, MAX_FLATTEN, MAX_SIDE, Mapped, map_workload
 from labkit.workload import FRONT_END, WEIGHTED, Workload
 
 ON_CORE = (*FRONT_END, "softmax", "activation", "norm", "mul")
@@ -35,7 +35,7 @@ class MAX78000(Device):
         constants = load("max78000")
         memory = {name: quantity.value for name, quantity in constants["memory"].items()}
         self.capacity = {"flash_bytes": memory["weight_bytes"], "ram_bytes": memory["data_bytes"]}
-        self.capacity |= {name: memory[name] for name in ("bias_bytes", "layers")}
+        self.capacity |= {name: memory[name] for name in ("bias_bytes", "layers", "streaming_layers")}
         self.power_mw = Interval(*(constants["power"][f"{end}_mw"].value for end in ("low", "mid", "high")))
 
     def price(self, table: LayerTable) -> Prices:
@@ -43,6 +43,7 @@ class MAX78000(Device):
         wide = table.op_is(*WEIGHTED) & ((table["weight_bits"] > 8) | (table["activation_bits"] > 8))
         self.refuse(table, wide, "it computes in 8 bits or fewer; quantize the network first (Workload.with_bits(8))")
         maps = [mapped for workload in table.workloads for mapped in map_workload(workload)]
+        self._refuse_sizes(table, maps)
         on_engine = np.array([mapped is not None for mapped in maps], dtype=bool)
         engine = [mapped for mapped in maps if mapped is not None]
         cycles = np.zeros((len(maps), 3))
@@ -52,13 +53,22 @@ class MAX78000(Device):
         core_ms = _core_cycles(table) / (constants["clock"]["core_mhz"].value * 1e3)
         core_mw = constants["power"]["core_mw"].value * within(constants["power"]["core_factor"].value)
         power = np.array([self.power_mw.low, self.power_mw.mid, self.power_mw.high])
+        each = lambda value: table.total(np.array([value(mapped) if mapped else 0 for mapped in maps]))  # noqa: E731
         needs = {
-            "flash_bytes": table.total(np.array([mapped.weight_bytes if mapped else 0 for mapped in maps])),
-            "bias_bytes": table.total(np.array([mapped.bias_bytes if mapped else 0 for mapped in maps])),
+            "flash_bytes": each(lambda mapped: mapped.weight_bytes),
+            "bias_bytes": each(lambda mapped: mapped.bias_bytes),
             "ram_bytes": table.peak_activation_bytes,
-            "layers": table.total(on_engine.astype(int)),
+            "layers": each(lambda mapped: 1),
+            "streaming_layers": each(lambda mapped: mapped.streams),
         }
         return Prices(engine_ms + core_ms, engine_ms * power + core_ms * core_mw, needs)
+
+    def _refuse_sizes(self, table: LayerTable, maps: list[Mapped | None]) -> None:
+        """What no arrangement of the engine's own layers can do."""
+        long = np.array([mapped is not None and mapped.side > MAX_SIDE for mapped in maps], dtype=bool)
+        self.refuse(table, long, f"the engine takes {MAX_SIDE:,} rows or columns at most; cut the input, or fold it into channels")
+        wide = np.array([mapped is not None and mapped.flattened > MAX_FLATTEN for mapped in maps], dtype=bool)
+        self.refuse(table, wide, f"it flattens a map of more than {MAX_FLATTEN} positions; pool the map first")
 
     def weight_loading(self, workload: Workload) -> tuple[Interval, Interval]:
         """Milliseconds and microjoules to write the weights into the engine after power-up: assumed."""
@@ -71,20 +81,24 @@ class MAX78000(Device):
     def provenance(self, table: LayerTable) -> tuple[str, ...]:
         maps = [m for workload in table.workloads for m in map_workload(workload) if m]
         sentences = [
-            "Latency: the engine's closed-form cycles (exact on the vendor's test vectors) at 50 MHz, weights already loaded.",
+            "Latency: the engine's closed-form cycles (exact on the vendor's test vectors, within 2 % of four networks on silicon) "
+            "at 50 MHz, with weights and input already loaded.",
             f"Energy: time × {self.power_mw.mid:.0f} mW (a published survey), between {self.power_mw.low:.0f} mW (TinyissimoYOLO) "
             f"and {self.power_mw.high:.0f} mW (a keyword-spotting paper whose run time is assumed).",
-            "Flash is the engine's weight and bias memory, RAM its data memory (size assumed).",
+            "Flash is the engine's weight memory, RAM its data memory; biases, layers and streaming layers have their own limits.",
         ]
         if not all(m.native for m in maps):
             sentences.append(
                 "Estimated: strided, depthwise or large kernels are built from native layers; weight memory counts the zeros."
             )
         if any(len(layer.in_shape) == 2 for w in table.workloads for layer in w.layers if layer.op in ("conv", "depthwise")):
-            sentences.append("Estimated: 1-D layers use the 2-D equation with one column; no test vector covers them.")
+            sentences.append(
+                "Estimated: 1-D layers use the 2-D equation with one column; the one 1-D network on silicon took 2 % longer."
+            )
         if any(m.streams for m in maps):
             sentences.append(
-                "Estimated: an input larger than a channel's memory streams, 1.18 times slower (two networks on silicon)."
+                "Estimated: an input larger than a channel's memory streams, 1.18 times slower (two networks on silicon); the "
+                "processor feeds it in as the engine runs."
             )
         if table.op_is(*ON_CORE).any():
             sentences.append("Assumed: front end, softmax and curves run on the Cortex-M4 at 100 MHz.")

@@ -32,19 +32,22 @@ def layer_cycles(
     flatten=0,
     timeslots=1,
     transposed=0,
+    streaming=0,
 ):
     """Cycles without the one that starts the network.
 
     The engine walks over the (pooled) image. Reading a position takes one cycle per pooled element and one to write it into the
     line buffer, for each pass over 64 channels and each operand. Once `k_rows - 1` rows are buffered, every row of outputs takes
-    one more cycle per output channel and position: writing outputs is what most networks wait for.
+    one more cycle per output channel and position: writing outputs is what most networks wait for. A passthrough layer only pools
+    or adds; a streaming layer takes its input while it arrives, which the vendor's tool puts at half as long again.
 
     >>> int(layer_cycles(input_chan=3, in_rows=32, in_cols=32, output_chan=64, k_rows=3, k_cols=3, pad_rows=1, pad_cols=1))
     67980
     """
     passes = np.ceil(np.asarray(input_chan) / PROCESSORS).astype(np.int64) if multipass is None else multipass
-    rows = _pooled(in_rows, pool_rows, pool_stride_rows) * (1 + transposed)  # a transposed convolution inserts a zero after each
-    cols = _pooled(in_cols, pool_cols, pool_stride_cols) * (1 + transposed)
+    zeros = 1 + transposed  # a transposed convolution of stride 2 inserts a zero after each row and column
+    rows = _pooled(in_rows * zeros, pool_rows, pool_stride_rows)
+    cols = _pooled(in_cols * zeros, pool_cols, pool_stride_cols)
     window = pool_rows * pool_cols
     first = np.asarray(pool_first, dtype=bool)  # pool every operand, then combine; or combine, then pool
     pad = np.where(first, 2 * passes * operands, 2 * passes)
@@ -68,7 +71,8 @@ def layer_cycles(
     filling = k_rows - 1 - pad_rows
     frame = pad_rows * pad_row + filling * filling_row + (data_row + write_row) * (rows - filling)
     frame = flatten + frame + pad_rows * (bottom_row + write_row)
-    return np.where(np.asarray(passthrough, dtype=bool), rows * cols * (data + passes * timeslots), frame)
+    cycles = np.where(np.asarray(passthrough, dtype=bool), rows * cols * (data + passes * timeslots), frame)
+    return np.where(np.asarray(streaming, dtype=bool), (15 * cycles + 9) // 10, cycles)
 
 
 def _pooled(size, window, stride):

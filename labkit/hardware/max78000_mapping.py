@@ -16,15 +16,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from labkit.hardware.catalog import load
-from labkit.workload import WEIGHTED, Layer, Workload
+from labkit.hardware.max78000_cycles import PROCESSORS
+from labkit.workload import FRONT_END, WEIGHTED, Layer, Workload, positions
 
 POOLS = ("avgpool", "maxpool")
 COMBINES = ("add",)
 WIDTHS = (1, 2, 4, 8)
 MAX_POOL = 16  # rows or columns that pooling takes in one step (ai8x-synthesis README)
+MAX_SIDE = 1024  # rows or columns of an input (izer/tornadocnn.py)
+MAX_FLATTEN = 256  # positions that a linear layer can take in, one pass each (izer/izer.py)
 COLUMNS = (
     "input_chan", "in_rows", "in_cols", "output_chan", "k_rows", "k_cols", "pad_rows", "pad_cols",
-    "pool_rows", "pool_cols", "pool_stride_rows", "pool_stride_cols", "operands", "passthrough", "flatten", "timeslots",
+    "pool_rows", "pool_cols", "pool_stride_rows", "pool_stride_cols", "multipass", "operands", "passthrough", "flatten",
 )  # fmt: skip
 
 
@@ -48,6 +51,17 @@ class Mapped:
     weight_bytes: int = 0
     bias_bytes: int = 0
 
+    @property
+    def side(self) -> int:
+        """The longer side of the input."""
+        return max(self.columns[COLUMNS.index("in_rows")], self.columns[COLUMNS.index("in_cols")])
+
+    @property
+    def flattened(self) -> int:
+        """Positions that a linear layer flattens; 0 for other layers."""
+        channels, passes, flatten = (self.columns[COLUMNS.index(name)] for name in ("input_chan", "multipass", "flatten"))
+        return passes // math.ceil(channels / passes / PROCESSORS) if flatten else 0
+
 
 def size2d(shape: tuple[int, ...]) -> tuple[int, int]:
     """Rows and columns of a shape; a signal of length n is n rows of one column, as the vendor's tool lays it out."""
@@ -61,14 +75,19 @@ def pair(values: tuple[int, ...], default: int) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=1 << 16)
-def map_weighted(layer: Layer, feed: Feed, flatten: bool) -> Mapped:
-    """A convolution, depthwise or linear layer on the engine."""
-    bits = min(width for width in WIDTHS if width >= max(1, int(layer.channel_bits.max())))
-    if layer.op == "linear":  # a 1x1 convolution over one position
-        channels, size, out, kernel, stride = math.prod(layer.in_shape), (1, 1), (1, 1), (1, 1), (1, 1)
-    else:
-        channels, size, out = layer.in_channels, feed.in_size or size2d(layer.in_shape), size2d(layer.out_shape)
-        kernel, stride = pair(layer.kernel, 1), pair(layer.stride, 1)
+def map_linear(layer: Layer, flattened: int) -> Mapped:
+    """A linear layer: a 1x1 convolution over one position, with a pass for each position of the map that it flattens."""
+    features = math.prod(layer.in_shape)
+    passes = flattened * math.ceil(features / flattened / PROCESSORS)
+    columns = (features, 1, 1, layer.out_channels, 1, 1, 0, 0, 1, 1, 1, 1, passes, 1, 0, int(flattened > 1))
+    return Mapped(columns, True, False, _weight_bytes(layer, features * layer.out_channels), layer.out_channels * layer.bias)
+
+
+@lru_cache(maxsize=1 << 16)
+def map_convolution(layer: Layer, feed: Feed) -> Mapped:
+    """A convolution, whatever its stride, groups and kernel, on the engine."""
+    channels, size, out = layer.in_channels, feed.in_size or size2d(layer.in_shape), size2d(layer.out_shape)
+    kernel, stride = pair(layer.kernel, 1), pair(layer.stride, 1)
     one_d = size[1] == 1 and kernel[1] == 1
     tile = (9, 1) if one_d else (3, 3)
     native = layer.op != "depthwise" and layer.groups == 1 and (max(stride) == 1 or kernel == (1, 1))
@@ -83,18 +102,26 @@ def map_weighted(layer: Layer, feed: Feed, flatten: bool) -> Mapped:
     padding = tuple(max(0, math.ceil((o - i + k - 1) / 2)) for o, i, k in zip(out, pooled, engine, strict=True))
     columns = (
         channels, *size, layer.out_channels, *engine, *padding,
-        *feed.pool, *feed.pool_stride, feed.operands, 0, int(flatten), 1,
+        *feed.pool, *feed.pool_stride, math.ceil(channels / PROCESSORS), feed.operands, 0, 0,
     )  # fmt: skip
     weights = math.prod(engine) * channels * layer.out_channels
     streams = math.prod(size) > load("max78000")["memory"]["channel_bytes"].value
-    return Mapped(columns, native, streams, math.ceil(weights * bits / 8), layer.out_channels * layer.bias)
+    return Mapped(columns, native, streams, _weight_bytes(layer, weights), layer.out_channels * layer.bias)
+
+
+def _weight_bytes(layer: Layer, weights: int) -> int:
+    bits = min(width for width in WIDTHS if width >= max(1, int(layer.channel_bits.max())))
+    return math.ceil(weights * bits / 8)
 
 
 @lru_cache(maxsize=1 << 16)
 def map_passthrough(layer: Layer, operands: int) -> Mapped:
     """Pooling or an addition that no layer can take in: a layer of its own that only moves data."""
-    pool, stride = (pair(layer.kernel, 1), pair(layer.stride, 1)) if layer.op in POOLS else ((1, 1), (1, 1))
-    columns = (layer.in_channels, *size2d(layer.in_shape), layer.out_channels, 1, 1, 0, 0, *pool, *stride, operands, 1, 0, 1)
+    pool, stride = _window(layer) if layer.op in POOLS else ((1, 1), (1, 1))
+    passes = math.ceil(layer.in_channels / PROCESSORS)
+    columns = (
+        layer.in_channels, *size2d(layer.in_shape), layer.out_channels, 1, 1, 0, 0, *pool, *stride, passes, operands, 1, 0,
+    )  # fmt: skip
     return Mapped(columns, native=max(pool) <= MAX_POOL)
 
 
@@ -109,10 +136,10 @@ def map_workload(workload: Workload) -> list[Mapped | None]:
     mapped: list[Mapped | None] = []
     for layer in workload.layers:
         source = layer.inputs[0]
-        if layer.op in WEIGHTED:
-            producer = by_name.get(source)
-            flatten = layer.op == "linear" and producer is not None and math.prod(producer.out_shape[1:]) > 1
-            mapped.append(map_weighted(layer, feeds.get(source, Feed()), flatten))
+        if layer.op == "linear":
+            mapped.append(map_linear(layer, _flattened(by_name.get(source))))
+        elif layer.op in WEIGHTED:
+            mapped.append(map_convolution(layer, feeds.get(source, Feed())))
         elif layer.op not in POOLS + COMBINES:
             mapped.append(None)
         elif source not in feeds and _fuses(layer, readers.get(layer.name, [])):
@@ -123,14 +150,26 @@ def map_workload(workload: Workload) -> list[Mapped | None]:
     return mapped
 
 
+def _flattened(producer: Layer | None) -> int:
+    """Positions of the map that a linear layer flattens; what comes from outside the engine is laid out as it suits."""
+    return 1 if producer is None or producer.op in FRONT_END else positions(producer.out_shape)
+
+
 def _fuses(layer: Layer, readers: list[Layer]) -> bool:
     """Whether the one layer that reads this pooling or addition can do it on the way in."""
     if len(readers) != 1 or readers[0].op != "conv" or max(readers[0].stride, default=1) > 1:
         return False
-    return layer.op in COMBINES or max(layer.kernel) <= MAX_POOL
+    return layer.op in COMBINES or max(_window(layer)[0]) <= MAX_POOL
 
 
 def _feed(layer: Layer) -> Feed:
     if layer.op in COMBINES:
         return Feed(operands=len(layer.inputs))
-    return Feed(pair(layer.kernel, 1), pair(layer.stride, 1), in_size=size2d(layer.in_shape))
+    return Feed(*_window(layer), in_size=size2d(layer.in_shape))
+
+
+def _window(layer: Layer) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Window and stride of a pooling layer; without a kernel it pools over everything. A window over the edge sees no more."""
+    size = size2d(layer.in_shape)
+    window = tuple(map(min, pair(layer.kernel, 1), size)) if layer.kernel else size
+    return window, pair(layer.stride, 1) if layer.stride else window
