@@ -90,7 +90,7 @@ def train(args) -> int:
     return 0
 
 
-BENCHES = {"explorers": "labkit.explorers.bench", "quantization": "labkit.quantization.bench"}
+BENCHES = {"explorers": "labkit.explorers.bench", "estimate": "labkit.hardware.bench", "quantization": "labkit.quantization.bench"}
 
 
 def bench(args) -> int:
@@ -135,7 +135,7 @@ def parser() -> argparse.ArgumentParser:
     sub = command(train, "train what the labs ship")
     sub.add_argument("name", nargs="?", help="a recipe; without it they are listed")
     sub.add_argument("--seed", type=int, default=0)
-    sub = command(bench, "a speed claim beside its peer: explorers, quantization")
+    sub = command(bench, "a speed claim beside its peer: explorers, estimate, quantization")
     sub.add_argument("name", choices=list(BENCHES))
     sub.add_argument("--json", action="store_true")
     return parser

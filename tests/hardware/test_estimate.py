@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import labkit
 from labkit.candidates import Candidates
+from labkit.explorers import families
 from labkit.hardware import Interval
 from labkit.hardware.layer_table import LayerTable
 from labkit.hardware.reference import NAMES, reference
@@ -18,6 +19,7 @@ from labkit.workload import Layer, Workload
 positive = st.floats(0, 1e6, allow_nan=False)
 intervals = st.tuples(positive, positive, positive).map(lambda ends: Interval(*sorted(ends)))
 DEVICES = [labkit.device(name) for name in labkit.devices()]
+EVERYTHING = [*map(reference, NAMES), families.tc_resnet8(), families.har_cnn()]
 
 
 def network(channels=8, outputs=12, length=32, kernel=3, bits=8, stride=1, depthwise=False, pool=False) -> Workload:
@@ -79,14 +81,20 @@ def test_peak_activations_with_skip_connections(name):
 
 
 @pytest.mark.parametrize("device", DEVICES, ids=lambda d: d.name)
-@pytest.mark.parametrize("name", NAMES)
-def test_an_estimate_is_whole_on_every_device(device, name):
-    estimate = device.estimate(reference(name))
+@pytest.mark.parametrize("network", EVERYTHING, ids=lambda network: network.name)
+def test_an_estimate_is_whole_or_a_layer_is_refused_by_name(device, network):
+    try:
+        estimate = device.estimate(network)
+    except ValueError as error:
+        assert network.name != "tc-resnet8", "the one network that every device can run"
+        assert any(f"{device.name} cannot run layer {layer.name!r} ({layer.op}): " in str(error) for layer in network.layers)
+        return
     assert 0 < estimate.latency_ms.low <= estimate.latency_ms.mid <= estimate.latency_ms.high
     assert 0 < estimate.energy_uj.low <= estimate.energy_uj.mid <= estimate.energy_uj.high
     assert sum(layer.latency_ms for layer in estimate.layers) == pytest.approx(estimate.latency_ms.mid)
     assert sum(layer.energy_uj for layer in estimate.layers) == pytest.approx(estimate.energy_uj.mid)
-    assert [layer.name for layer in estimate.layers] == [layer.name for layer in reference(name).layers]
+    assert [layer.name for layer in estimate.layers] == [layer.name for layer in network.layers]
+    assert all(layer.latency_ms >= 0 for layer in estimate.layers) and estimate.missing.keys() <= device.capacity.keys()
     assert estimate.flash_bytes > 0 < estimate.ram_bytes
     assert all(sentence.endswith(".") for sentence in estimate.provenance)
 
