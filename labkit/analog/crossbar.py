@@ -96,6 +96,18 @@ class PairArray:
         """g⁺ − g⁻ as a read returns it, µS."""
         return self.plus.read(seconds) - self.minus.read(seconds)
 
-    def factor(self, seconds: float, compensation: Compensation | None) -> float:
-        """What the layer's outputs are multiplied with, digitally; 1 without compensation. Cells without a weight are not asked."""
-        return 1.0 if compensation is None else compensation(self.programmed_us[self.used], self.read(seconds)[self.used])
+    def factor(self, now: np.ndarray, compensation: Compensation | None) -> float:
+        """What the layer's outputs are multiplied with, digitally, when a read returns `now`; 1 without compensation.
+
+        Cells without a weight are not asked. Raises ValueError when a compensation returns no factor.
+        """
+        if compensation is None:
+            return 1.0
+        returned = compensation(self.programmed_us[self.used], now[self.used])
+        try:
+            factor = float(returned)
+        except (TypeError, ValueError):
+            factor = np.nan
+        if not 0 <= factor < np.inf:
+            raise ValueError(f"the compensation returned {returned}; return one factor, a number of 0 or more")
+        return factor

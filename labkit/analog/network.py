@@ -27,7 +27,7 @@ def program(model: nn.Module, calibration: torch.Tensor, crossbar: Crossbar | No
     >>> network.at(3600.0)(torch.randn(5, 8)).shape
     torch.Size([5, 2])
     """
-    crossbar, rng = crossbar or Crossbar(), np.random.default_rng(seed)
+    crossbar = crossbar or Crossbar()
     made = copy.deepcopy(model).eval()
     for name, module in made.named_modules():
         if type(module).__name__.startswith(("ConvTranspose", "Conv3d", "LSTM", "GRU", "RNN", "Bilinear", "Embedding")):
@@ -37,13 +37,13 @@ def program(model: nn.Module, calibration: torch.Tensor, crossbar: Crossbar | No
         raise ValueError("the network has no convolution and no linear layer, so there is nothing to program")
     inputs = _inputs(made, names, calibration)
     for name in names:
-        layer = AnalogLayer(made.get_submodule(name), inputs[name], crossbar, rng)
+        layer = AnalogLayer(made.get_submodule(name), inputs[name], crossbar)
         if name:
             parent, _, leaf = name.rpartition(".")
             setattr(made.get_submodule(parent), leaf, layer)
         else:
             made = layer
-    return AnalogNetwork(made)
+    return AnalogNetwork(made).reprogrammed(seed)
 
 
 class AnalogLayer(nn.Module):
@@ -52,16 +52,16 @@ class AnalogLayer(nn.Module):
     DAC, sum of currents (in units of g_max), ADC; then, digitally, the drift factor, the column's scale and the bias.
     """
 
-    def __init__(self, layer: nn.Module, inputs: torch.Tensor, crossbar: Crossbar, rng: np.random.Generator):
+    def __init__(self, layer: nn.Module, inputs: torch.Tensor, crossbar: Crossbar):
         super().__init__()
         weight, used, groups = layer.weight.detach(), torch.ones_like(layer.weight, dtype=torch.bool), getattr(layer, "groups", 1)
         if not torch.isfinite(weight).all():
             raise ValueError("a weight is NaN or infinite; train the network again before you program it")
         if groups > 1 and crossbar.empty_cells:
             weight, used, groups = block_diagonal(weight, groups), block_diagonal(used, groups), 1
-        self.shape, self.g_max_us, self.sums = weight.shape, crossbar.pcm.g_max_us, _sums(layer, groups)
+        self.shape, self.pcm, self.g_max_us, self.sums = weight.shape, crossbar.pcm, crossbar.pcm.g_max_us, _sums(layer, groups)
         plus, minus, largest = to_pairs(weight.flatten(1).double().numpy(), self.g_max_us, crossbar.scale)
-        self.array = PairArray.of(plus, minus, used.flatten(1).numpy(), crossbar.pcm, rng)
+        self.targets_us, self.used = (plus, minus), used.flatten(1).numpy()
         self.axes = (-1,) + (1,) * (weight.dim() - 2)  # one number a channel, broadcast over positions
         self.register_buffer("scale", torch.from_numpy(largest).float().reshape(self.axes))
         self.register_buffer("bias", None if layer.bias is None else layer.bias.detach().clone().reshape(self.axes))
@@ -70,10 +70,17 @@ class AnalogLayer(nn.Module):
         self.dac = fitted(inputs, crossbar.dac_bits)
         self.adc = fitted(self.sums(self.dac(inputs), self.conductance), crossbar.adc_bits)
 
+    def program(self, rng: np.random.Generator) -> None:
+        """Writes the weights into devices."""
+        self.array = PairArray.of(*self.targets_us, self.used, self.pcm, rng)
+
     def read(self, seconds: float, compensation: Compensation | None) -> dict[str, torch.Tensor]:
         """The tensors that change with time."""
-        conductance = torch.from_numpy(self.array.read(seconds) / self.g_max_us).float().reshape(self.shape)
-        return {"conductance": conductance, "factor": torch.tensor(self.array.factor(seconds, compensation), dtype=torch.float32)}
+        now = self.array.read(seconds)
+        return {
+            "conductance": torch.from_numpy(now / self.g_max_us).float().reshape(self.shape),
+            "factor": torch.tensor(self.array.factor(now, compensation), dtype=torch.float32),
+        }
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.adc(self.sums(self.dac(x), self.conductance)) * (self.factor * self.scale)
@@ -102,12 +109,19 @@ class AnalogNetwork:
             tensors |= {prefix + key: tensor for key, tensor in layer.read(seconds, compensation).items()}
         return Reading(self.module, tensors)
 
+    def reprogrammed(self, seed: int) -> AnalogNetwork:
+        """The same weights and converters with other devices, those of `seed`."""
+        rng, made = np.random.default_rng(seed), AnalogNetwork(copy.deepcopy(self.module))
+        for _, layer in made.layers():
+            layer.program(rng)
+        return made
+
     def reread(self, seed: int) -> AnalogNetwork:
         """The same devices with other read noise."""
-        rng, module = np.random.default_rng(seed), copy.deepcopy(self.module)
-        for _, layer in AnalogNetwork(module).layers():
-            layer.array = PairArray(layer.array.plus.reread(rng), layer.array.minus.reread(rng), layer.array.used)
-        return AnalogNetwork(module)
+        rng, made = np.random.default_rng(seed), AnalogNetwork(copy.deepcopy(self.module))
+        for _, layer in made.layers():
+            layer.array = PairArray(layer.array.plus.reread(rng), layer.array.minus.reread(rng), layer.used)
+        return made
 
 
 class Reading(nn.Module):

@@ -20,7 +20,9 @@ _HOME = {
     "LevelExplorer": "labkit.explorers.levels",
     "BitExplorer": "labkit.explorers.bits",
     "ShareExplorer": "labkit.explorers.shares",
+    "DataflowExplorer": "labkit.explorers.dataflow",
     "DeviceExplorer": "labkit.explorers.devices",
+    "DriftExplorer": "labkit.explorers.drift",
 }
 __all__ = list(_HOME)
 

@@ -56,7 +56,7 @@ def our_factors(seconds: float) -> np.ndarray:
     plus, minus, _ = to_pairs(WEIGHT_MATRIX, 25.0, "layer")
     every = np.ones_like(plus, dtype=bool)
     arrays = (PairArray.of(plus, minus, every, PCM(), np.random.default_rng(seed)) for seed in range(ARRAYS))
-    return np.array([array.factor(seconds, global_drift_compensation) for array in arrays])
+    return np.array([array.factor(array.read(seconds), global_drift_compensation) for array in arrays])
 
 
 @pytest.mark.parametrize("seconds", (25.0, 3600.0, 86_400.0, 2_592_000.0))
@@ -102,9 +102,10 @@ def test_only_cells_with_a_weight_are_asked():
     used = np.array([[True, False], [False, True]])
     array = PairArray.of(plus, minus, used, PCM(), np.random.default_rng(0))
     asked = []
-    array.factor(3600.0, lambda before, now: asked.append((before.shape, now.shape)) or 1.0)
+    now = array.read(3600.0)
+    array.factor(now, lambda before, now: asked.append((before.shape, now.shape)) or 1.0)
     assert asked == [((2,), (2,))]
-    assert array.factor(3600.0, None) == 1.0
+    assert array.factor(now, None) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -118,3 +119,11 @@ def test_only_cells_with_a_weight_are_asked():
 def test_a_crossbar_that_cannot_be(options, message):
     with pytest.raises(ValueError, match=message):
         Crossbar(**options)
+
+
+@pytest.mark.parametrize("wrong", (np.nan, -1.0, np.ones(3), np.inf, None))
+def test_a_compensation_that_is_no_factor(wrong):
+    plus, minus, _ = to_pairs(np.array([[1.0, -0.5]]))
+    array = PairArray.of(plus, minus, np.ones((1, 2), dtype=bool), PCM(), np.random.default_rng(0))
+    with pytest.raises(ValueError, match="return one factor"):
+        array.factor(array.read(3600.0), lambda before, now: wrong)

@@ -60,6 +60,7 @@ def test_a_seed_is_an_array_and_times_are_read_independently():
     torch.testing.assert_close(now(X), expected, rtol=0, atol=0)
     torch.testing.assert_close(same.at(25.0)(X), expected, rtol=0, atol=0)
     assert not torch.allclose(other.at(25.0)(X), expected)
+    torch.testing.assert_close(other.reprogrammed(3).at(25.0)(X), expected, rtol=0, atol=0)
     assert not torch.allclose(one.reread(5).at(25.0)(X), expected)
     torch.testing.assert_close(one.at(25.0)(X), expected, rtol=0, atol=0)
 
@@ -72,7 +73,7 @@ def test_a_programmed_weight_is_the_difference_of_its_devices():
     largest = model.weight.detach().abs().amax(dim=1, keepdim=True).numpy()
     x = torch.randn(4, 7)
     for compensation in (None, analog.global_drift_compensation):
-        weight = layer.array.read(DAY) * largest / 25.0 * layer.array.factor(DAY, compensation)
+        weight = layer.array.read(DAY) * largest / 25.0 * layer.array.factor(layer.array.read(DAY), compensation)
         expected = x.numpy() @ weight.T + model.bias.detach().numpy()
         np.testing.assert_allclose(made.at(DAY, compensation)(x).detach().numpy(), expected, rtol=1e-4, atol=1e-5)
 
