@@ -17,7 +17,7 @@ import numpy as np
 
 from labkit.hardware.catalog import load, read_csv
 from labkit.hardware.dataflow_mappings import DATAFLOWS, LEVELS, NUMBERS, Array, Traffic, ratios
-from labkit.hardware.dataflow_tiles import Tiling, tiling
+from labkit.hardware.dataflow_tiles import Tiling, tiles, tiling
 from labkit.hardware.energy_per_operation import dram_pj, mac_pj, sram_pj
 from labkit.hardware.estimate import Interval
 from labkit.hardware.loops import Loops
@@ -103,14 +103,16 @@ def move(layer: Layer | Loops, dataflow: str, array: Array | None = None) -> Mov
     if dataflow not in DATAFLOWS:
         raise ValueError(f"no dataflow {dataflow!r}; {did_you_mean(dataflow, DATAFLOWS)}")
     array = array or Array()
-    loops = layer if isinstance(layer, Loops) else Loops.of(layer)
-    cut = tiling(loops, array)
+    if isinstance(layer, Layer):
+        loops = Loops.of(layer)
+        try:
+            return move(loops, dataflow, array)
+        except ValueError as error:
+            raise ValueError(f"{dataflow} cannot run layer {layer.name!r} ({layer.op}): {error}") from None
+    loops, cut = layer, tiling(layer, array)
     traffic = Traffic(0, np.zeros((3, 3), dtype=np.int64))
-    for m, filter_tiles in _tiles(loops.m, cut.m):
-        for p, row_tiles in _tiles(loops.p, cut.p):
-            for c, channel_tiles in _tiles(loops.c, cut.c):
-                tile = dataclasses.replace(loops, m=m, p=p, c=c, groups=1)
-                traffic += DATAFLOWS[dataflow](tile, array) * (loops.groups * filter_tiles * row_tiles * channel_tiles)
+    for tile, count in tiles(loops, cut):
+        traffic += DATAFLOWS[dataflow](tile, array) * (loops.groups * count)
     words = np.vstack([traffic.words, cut.words])
     words[LEVELS.index("buffer"), NUMBERS.index("sums")] -= loops.outputs  # a sum starts at zero: nothing to read
     return Movement(dataflow, array, loops.macs, traffic.cycles, words, cut)
@@ -143,9 +145,3 @@ def eyeriss() -> dict[str, tuple[Loops, dict[str, float]]]:
         name, bounds = row.pop("layer"), {field.name: int(row.pop(field.name)) for field in dataclasses.fields(Loops)}
         table[name] = Loops(**bounds), {figure: float(value) for figure, value in row.items()}
     return table
-
-
-def _tiles(bound: int, size: int) -> list[tuple[int, int]]:
-    """Sizes of the tiles of a loop and how many there are of each: the last may be smaller."""
-    full, rest = divmod(bound, size)
-    return [(size, full)] + ([(rest, 1)] if rest else [])

@@ -6,12 +6,10 @@ first four columns get two filters and the others one. What an element does is t
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
 from labkit.hardware.dataflow_mappings import Array, row_plan, sets
-from labkit.hardware.dataflow_tiles import tiling
+from labkit.hardware.dataflow_tiles import tiles, tiling
 from labkit.hardware.loops import Loops
 
 
@@ -22,17 +20,7 @@ def busy(loops: Loops, dataflow: str, array: Array) -> np.ndarray:
     [[20, 10], [0, 0]]
     """
     cut = tiling(loops, array)
-    work = np.zeros((array.rows, array.columns), dtype=np.int64)
-    for m, p, c in np.ndindex(*(-(-bound // size) for bound, size in ((loops.m, cut.m), (loops.p, cut.p), (loops.c, cut.c)))):
-        tile = dataclasses.replace(
-            loops,
-            m=min(cut.m, loops.m - m * cut.m),
-            p=min(cut.p, loops.p - p * cut.p),
-            c=min(cut.c, loops.c - c * cut.c),
-            groups=1,
-        )
-        work += _one_tile(tile, dataflow, array)
-    return work * loops.groups
+    return loops.groups * sum(count * _one_tile(tile, dataflow, array) for tile, count in tiles(loops, cut))
 
 
 def _one_tile(tile: Loops, dataflow: str, array: Array) -> np.ndarray:

@@ -8,6 +8,8 @@ round. The cut that costs least, by Eyeriss' ratios, is taken, for all dataflows
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -59,6 +61,24 @@ def tiling(loops: Loops, array: Array) -> Tiling:
     words = tuple(int(loops.groups * word) for word in traffic[:, best])
     order, size = divmod(int(best), len(m))
     return Tiling(int(m[size]), int(p[size]), int(c[size]), order == 0, words)
+
+
+@lru_cache(maxsize=1 << 14)
+def tiles(loops: Loops, cut: Tiling) -> tuple[tuple[Loops, int], ...]:
+    """The tiles of one group by shape, and how many there are of each: at each border of the layer they may be smaller.
+
+    >>> cut = Tiling(m=4, p=1, c=1, filters_outside=True, words=(0, 0, 0))
+    >>> [(tile.m, count) for tile, count in tiles(Loops(m=10, c=1, p=1, q=1, r=1, s=1), cut)]
+    [(4, 2), (2, 1)]
+    """
+    shapes = []
+    for bound, size in ((loops.m, cut.m), (loops.p, cut.p), (loops.c, cut.c)):
+        full, rest = divmod(bound, size)
+        shapes.append([(size, full), (rest, 1)] if rest else [(size, full)])
+    return tuple(
+        (dataclasses.replace(loops, m=m, p=p, c=c, groups=1), filter_tiles * row_tiles * channel_tiles)
+        for (m, filter_tiles), (p, row_tiles), (c, channel_tiles) in itertools.product(*shapes)
+    )
 
 
 def tile_bytes(loops: Loops, array: Array, m, p, c):

@@ -7,7 +7,6 @@ The letters are those of Eyeriss and Timeloop. In 1-D, p = r = 1; a linear layer
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from numbers import Integral
@@ -46,7 +45,7 @@ class Loops:
     groups: int = 1
 
     def __post_init__(self):
-        for name, value in dataclasses.asdict(self).items():
+        for name, value in vars(self).items():
             if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"loop {name} runs {value!r} times; give a whole number from 1")
 
