@@ -128,17 +128,17 @@ class DataflowExplorer(Explorer):
 
     def say(self) -> str:
         per_mac, levels = self.result.per_mac, self.result.levels
-        best, second = sorted(per_mac, key=per_mac.get)[:2]
+        best, second, *_, worst = sorted(per_mac, key=per_mac.get)
         saved = levels[second][1:] - levels[best][1:]
         where = int(saved.argmax())
-        text = f"{best.capitalize()} needs least, {per_mac[best]:.3g} pJ a MAC"
-        if saved[where] > 0:
-            now, then = levels[best][1 + where], levels[second][1 + where]
-            text += f"; against {second} it saves most {PLACES[LEVELS[where]]} ({now:.2g} instead of {then:.2g} pJ)"
-        largest = int(levels[best].argmax())
-        part = "arithmetic" if largest == 0 else f"what it moves {PLACES[LEVELS[largest - 1]]}"
-        text += f". Its largest part is {part}, {levels[best][largest] / per_mac[best]:.0%}; arithmetic takes"
-        text += f" {levels[best][0] / per_mac[best]:.1%}."
+        if per_mac[worst] < 1.02 * per_mac[best]:
+            text = f"All four need the same within 2%, {per_mac[best]:.3g} pJ a MAC"
+        else:
+            text = f"{best.capitalize()} needs least, {per_mac[best]:.3g} pJ a MAC; against {second} it saves most"
+            text += f" {PLACES[LEVELS[where]]} ({levels[best][1 + where]:.2g} instead of {levels[second][1 + where]:.2g} pJ)"
+        largest = int(levels[best][1:].argmax())
+        text += f". What moves {PLACES[LEVELS[largest]]} takes {levels[best][1 + largest] / per_mac[best]:.0%} of it,"
+        text += f" arithmetic {levels[best][0] / per_mac[best]:.1%}."
         return text + f" With {self.dataflow}, {self.result.movement.utilisation:.0%} of the elements work."
 
     def rows(self, r: DataflowResult) -> list[tuple[str, str]]:
