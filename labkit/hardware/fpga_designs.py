@@ -71,12 +71,9 @@ class Design:
 
     def timing(self, drain_cycles: float) -> Timing:
         """When the stages start and end; `drain_cycles` come on top of every position."""
-        folds = dict(self.folding)
-        cycles = [one.products / (folds[one.name].pe * folds[one.name].simd) + drain_cycles if one.dot else 0 for one in self.stages]
-        tool = resources.flow(self.flow)
-        return timing(
-            self.workload, self.stages, np.array(cycles), elements_per_cycle=tool.elements_per_cycle, whole_rows=tool.whole_rows
-        )
+        cycles = {one.name: one.products / (fold.pe * fold.simd) + drain_cycles for one, fold in self.multiplying}
+        per_position = np.array([cycles.get(one.name, 0) for one in self.stages])
+        return timing(self.workload, self.stages, per_position, resources.flow(self.flow))
 
     def predicted_dsp(self) -> float:
         tool, plain = resources.flow(self.flow), load("fpga")["plain_dsp"]
@@ -84,11 +81,11 @@ class Design:
         return float(multiplying + sum(plain[one.op].value for one in self.stages if one.op in plain))
 
     def lut_terms(self) -> np.ndarray:
-        """What the LUT coefficients count, summed over the stages: see `fpga_resources.lut_terms`; the last is the shell, ``(6,)``."""
+        """What the LUT coefficients count (see `fpga_resources.lut_terms`), summed over the stages, and the shell: ``(6,)``."""
         tool = resources.flow(self.flow)
         terms = sum(resources.lut_terms(one, fold.pe, fold.simd, tool, fold.on_dsp) for one, fold in self.multiplying)
-        plain = sum(one.op in resources.PLAIN_STAGES for one in self.stages)
-        return np.array([*(terms + [0, 0, 0, 0, plain]), self.shell], float)
+        terms[-1] += sum(one.op in resources.PLAIN_STAGES for one in self.stages)
+        return np.append(terms, float(self.shell))
 
     def memory_blocks(self) -> float:
         """36-kbit blocks of weights and line buffers, before rounding losses and queues."""
@@ -127,8 +124,9 @@ def published_network(name: str) -> Workload:
     20736
     """
     numbers = lambda text: tuple(int(part) for part in text.split("x")) if text else ()  # noqa: E731
+    shapes = ("in_shape", "out_shape", "kernel", "stride")
     layers = tuple(
-        Layer(row["name"], row["op"], (row["inputs"],), *(numbers(row[key]) for key in ("in_shape", "out_shape", "kernel", "stride")))
+        Layer(row["name"], row["op"], (row["inputs"],), *(numbers(row[key]) for key in shapes))
         for row in read_csv("fpga_networks")
         if row["network"] == name
     )

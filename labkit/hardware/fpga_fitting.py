@@ -17,8 +17,8 @@ from scipy.optimize import nnls
 
 from labkit.hardware.catalog import FOLDER, load
 from labkit.hardware.fpga_designs import Design, designs
-from labkit.hardware.validation.row import SHARE
 
+SHARE = 0.8  # of held-out measurements that an interval is meant to hold
 DRAINS = np.arange(0.0, 201.0, 5.0)  # cycles a position of hls4ml, tried one by one
 SOURCE = "fpga_designs.csv"
 
@@ -42,7 +42,7 @@ def circuit_us(design: Design) -> np.ndarray:
 def fit_latency(known: Sequence[Design]) -> tuple[dict[str, float], float]:
     """Microseconds of each host, and hls4ml's cycles on top of every position.
 
-    At each drain the best time of a host is a weighted mean of what the circuit leaves unexplained; the drain is the best of DRAINS.
+    At each drain the best time of a host is a weighted mean of what the circuit leaves unexplained.
     """
     hosts, total = {}, np.zeros(len(DRAINS))
     for name in sorted({host(design) for design in known}):
@@ -93,22 +93,34 @@ def predict_blocks(known: Sequence[Design], design: Design) -> float:
     return fit_blocks(known) * design.memory_blocks() + load("fpga")["cost"]["bram_shell"].value * design.shell
 
 
+def same(one: Design, other: Design) -> bool:
+    """The same network and folding, perhaps on another board."""
+    return (one.network, one.folding) == (other.network, other.folding)
+
+
 @cache
-def held_out(quantity: str, predict: Callable) -> tuple[tuple[Design, float], ...]:
-    """Every design with its prediction from designs that differ in network or folding: the same design on another board is left out."""
-    cases = measured(quantity)
-    same = lambda a, b: (a.network, a.folding) == (b.network, b.folding)  # noqa: E731
-    return tuple((design, predict([other for other in cases if not same(other, design)], design)) for design in cases)
+def held_out(quantity: str) -> tuple[tuple[Design, float], ...]:
+    """Every design with its prediction from the designs that are not the same."""
+    known = measured(quantity)
+    return tuple((one, PREDICT[quantity]([other for other in known if not same(other, one)], one)) for one in known)
 
 
 def factors(pairs: Sequence[tuple[Design, float]], quantity: str) -> tuple[float, float]:
-    """Between these factors of a prediction lie SHARE of the measurements; 1 is always between them."""
+    """Between these factors of a prediction the next measurement lies SHARE of the time; 1 is always between them.
+
+    Weibull's plotting positions, rank / (n + 1): of n errors, the next one exceeds the largest once in n + 1 times.
+    """
     ratios = [getattr(design, quantity) / predicted for design, predicted in pairs]
-    low, high = np.quantile(ratios, [(1 - SHARE) / 2, (1 + SHARE) / 2])
+    low, high = np.quantile(ratios, [(1 - SHARE) / 2, (1 + SHARE) / 2], method="weibull")
     return min(float(low), 1.0), max(float(high), 1.0)
 
 
-HELD_OUT = {"latency_ms": predict_latency, "energy_uj": predict_energy, "lut": predict_luts, "bram36": predict_blocks}
+PREDICT: dict[str, Callable] = {
+    "latency_ms": predict_latency,
+    "energy_uj": predict_energy,
+    "lut": predict_luts,
+    "bram36": predict_blocks,
+}
 
 
 def fitted_toml() -> str:
@@ -127,8 +139,8 @@ def fitted_toml() -> str:
     lines.append(_line("lut_shell", shell, "LUT", "Vivado reports of 14 designs"))
     lines.append(_line("bram_factor", fit_blocks(measured("bram36")), "x", "Vivado reports of 13 designs"))
     lines += ["", "[interval]"]
-    for quantity, predict in HELD_OUT.items():
-        for end, value in zip(("low", "high"), factors(held_out(quantity, predict), quantity), strict=True):
+    for quantity in PREDICT:
+        for end, value in zip(("low", "high"), factors(held_out(quantity), quantity), strict=True):
             lines.append(_line(f"{quantity.split('_')[0]}_{end}", value, "x", "held-out designs"))
     return "\n".join(lines) + "\n"
 

@@ -109,7 +109,7 @@ def lut_coefficients(constants: Costs) -> np.ndarray:
 
 
 def lut_terms(one: Stage, pe, simd, tool: Flow, multiplies_on_dsp: bool | None = None) -> np.ndarray:
-    """What the five coefficients count, ``(..., 5)``: LUTs of memories and comparisons; bit products; sum bits; scalings; stages."""
+    """What the coefficients count, ``(..., 5)``: LUTs of memories and comparisons; bit products; sum bits; scalings; stages."""
     pe, simd = np.asarray(pe, float), np.asarray(simd, float)
     used = on_dsp(one, tool) if multiplies_on_dsp is None else multiplies_on_dsp
     width, depth = weight_memory(one, pe, simd, tool)[1:]

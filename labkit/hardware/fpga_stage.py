@@ -83,7 +83,7 @@ def last_needed(layer: Layer, whole_rows: bool) -> np.ndarray:
     """
     before, after = layer.in_shape[1:], layer.out_shape[1:]
     count = math.prod(after)
-    if layer.op in WAITS_FOR_ALL or math.prod(before) != count and layer.op not in WAITS_FOR_WINDOW:
+    if layer.op in WAITS_FOR_ALL or (math.prod(before) != count and layer.op not in WAITS_FOR_WINDOW):
         return np.full(count, math.prod(before) - 1)
     if layer.op not in WAITS_FOR_WINDOW:
         return np.arange(count)
