@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from labkit.hardware.catalog import load
 from labkit.hardware.max78000_cycles import PROCESSORS
@@ -51,12 +51,12 @@ class Mapped:
     weight_bytes: int = 0
     bias_bytes: int = 0
 
-    @property
+    @cached_property
     def side(self) -> int:
         """The longer side of the input."""
         return max(self.columns[COLUMNS.index("in_rows")], self.columns[COLUMNS.index("in_cols")])
 
-    @property
+    @cached_property
     def flattened(self) -> int:
         """Positions that a linear layer flattens; 0 for other layers."""
         channels, passes, flatten = (self.columns[COLUMNS.index(name)] for name in ("input_chan", "multipass", "flatten"))

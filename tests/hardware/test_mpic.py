@@ -11,6 +11,7 @@ import labkit
 from labkit.hardware.layer_table import LayerTable
 from labkit.hardware.mpic import cycles_per_mac
 from labkit.hardware.reference import reference
+from labkit.hardware.validation import mpic as validation
 from labkit.workload import Layer, Workload
 from tests.shared import rows
 
@@ -168,3 +169,19 @@ def test_what_does_not_fit():
 def test_it_has_no_options():
     with pytest.raises(ValueError, match="it takes none"):
         labkit.device("mpic", stack="tflm")
+
+
+def test_rows_of_the_validation_are_exact():
+    table, example, pair = validation.rows()
+    assert (table.n, example.n, pair.n) == (9, 2, 1)
+    assert table.worst < 1e-9 and table.baseline_mape > 20  # one pace for all formats would be far off
+    assert example.worst < 0.2 and pair.worst < 5
+
+
+def test_so_many_times_faster_than_a_cortex_m4():
+    """3.6 to 11.7 times in convolutions, says the abstract of arXiv 2010.04073.
+
+    A Cortex-M4 with X-CUBE-AI 7.3 takes 1.71 cycles a MAC in convolutions (three-term fit to MLPerf Tiny).
+    """
+    slowest, fastest = 1.71 / cycles_per_mac()[8, 8], 1.71 / cycles_per_mac()[2, 2]
+    assert (slowest, fastest) == pytest.approx((3.6, 11.7), rel=0.1)
