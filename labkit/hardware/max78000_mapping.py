@@ -1,8 +1,8 @@
 """How a network runs on the MAX78000's convolution engine: each layer of a workload as arguments of its cycle equation.
 
 The engine has 3x3 and 1x1 convolutions in 2-D, kernels up to 9 in 1-D, linear layers, and pooling or addition on the way into
-the next layer, which cost no layer of their own. It has no stride, no depthwise layer and no larger kernel. Those are built from
-what it has, and the estimate says so:
+the next layer, which cost no layer of their own. It has no stride, no depthwise layer, no larger kernel and no margin over two
+zeros. Those are built from what it has, and the estimate says so:
 
 - stride s: the s·s phases of the input become channels, the kernel shrinks to ceil(k / s) (space to depth; the same sums)
 - a larger kernel: tiles of 3x3, each reading its own shifted copy of the input as further channels
@@ -23,6 +23,7 @@ POOLS = ("avgpool", "maxpool")
 COMBINES = ("add",)
 WIDTHS = (1, 2, 4, 8)
 MAX_POOL = 16  # rows or columns that pooling takes in one step (ai8x-synthesis README)
+MAX_PAD = 2  # rows or columns of zeros that the engine adds by itself (izer/tornadocnn.py)
 MAX_SIDE = 1024  # rows or columns of an input (izer/tornadocnn.py)
 MAX_FLATTEN = 256  # positions that a linear layer can take in, one pass each (izer/izer.py)
 COLUMNS = (
@@ -100,6 +101,7 @@ def map_convolution(layer: Layer, feed: Feed) -> Mapped:
     engine = (min(kernel[0], tile[0]), 1) if one_d else (1, 1) if kernel == (1, 1) else tile
     pooled = tuple((n - p) // s + 1 for n, p, s in zip(size, feed.pool, feed.pool_stride, strict=True))
     padding = tuple(max(0, math.ceil((o - i + k - 1) / 2)) for o, i, k in zip(out, pooled, engine, strict=True))
+    native &= max(padding) <= MAX_PAD
     columns = (
         channels, *size, layer.out_channels, *engine, *padding,
         *feed.pool, *feed.pool_stride, math.ceil(channels / PROCESSORS), feed.operands, 0, 0,

@@ -143,9 +143,11 @@ def test_large_kernels_become_tiles():
 
 
 def test_one_dimension_is_one_column():
-    (layer,) = mapped(Layer("c", "conv", ("input",), (6, 128), (16, 128), (9,), (1,), (4,)))
+    (layer,) = mapped(Layer("c", "conv", ("input",), (6, 128), (16, 124), (9,), (1,), (2,)))
     a = arguments(layer)
-    assert (a["in_rows"], a["in_cols"], a["k_rows"], a["k_cols"], a["pad_rows"], layer.native) == (128, 1, 9, 1, 4, True)
+    assert (a["in_rows"], a["in_cols"], a["k_rows"], a["k_cols"], a["pad_rows"], layer.native) == (128, 1, 9, 1, 2, True)
+    (margin,) = mapped(Layer("c", "conv", ("input",), (6, 128), (16, 128), (9,), (1,), (4,)))  # four zeros are written as data
+    assert (arguments(margin)["pad_rows"], margin.native) == (4, False)
 
 
 @pytest.mark.parametrize(("bits", "stored"), [(1, 1), (2, 2), (3, 4), (4, 4), (8, 8)])
