@@ -89,8 +89,8 @@ class MAX78000(Device):
         ]
         if not all(m.native for m in maps):
             sentences.append(
-                "Estimated: strided, depthwise or large kernels and wide margins are built from native layers; weight memory counts "
-                "the zeros."
+                "Estimated: strides, depthwise layers, large kernels and wide margins are built from native layers; weight memory "
+                "counts the zeros."
             )
         if any(len(layer.in_shape) == 2 for w in table.workloads for layer in w.layers if layer.op in ("conv", "depthwise")):
             sentences.append(
