@@ -40,7 +40,7 @@ class MAX78000(Device):
 
     def price(self, table: LayerTable) -> Prices:
         constants = load("max78000")
-        wide = table.op_is(*WEIGHTED) & ((table["weight_bits"] > 8) | (table["activation_bits"] > 8))
+        wide = table.op_is(*WEIGHTED) & ((table["weight_bits"] > 8) | (table.input_bits > 8))
         self.refuse(table, wide, "it computes in 8 bits or fewer; quantize the network first (Workload.with_bits(8))")
         maps = [mapped for workload in table.workloads for mapped in map_workload(workload)]
         self._refuse_sizes(table, maps)
