@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from labkit import models, trace
+from labkit.explorers import families
 from labkit.explorers.base import Explorer, Setting, call
 from labkit.explorers.dataflow_picture import DataflowPicture
 from labkit.explorers.units import quantity
@@ -47,7 +47,7 @@ def layers(network: str) -> dict[str, Loops]:
     name = NETWORKS[network]
     if name == "alexnet":
         return {name: loops for name, (loops, _) in eyeriss().items()}
-    workload = trace(*models.build(name)) if name == "tc-resnet8" else reference(name)
+    workload = families.tc_resnet8() if name == "tc-resnet8" else reference(name)
     return {layer.name: Loops.of(layer) for layer in workload.layers if layer.op in WEIGHTED}
 
 

@@ -80,16 +80,20 @@ def instruction_pj() -> Interval:
     return Interval.within(float(constants["instruction"]["any"].value), constants["uncertainty"]["instruction"].value)
 
 
-def in_process(energy_pj: Interval, nm: float, volts: float) -> Interval:
+def in_process(energy_pj: Interval, nm: float | None = None, volts: float | None = None) -> Interval:
     """What takes `energy_pj` in this table, in another process: capacitance grows with length, energy with voltage squared.
 
         E = C · V²
 
-    >>> round(in_process(Interval.exactly(1.0), nm=90, volts=1.2).mid, 2)
+    Without a process: that of a Cortex-M4 microcontroller (STM32L4+, 90 nm, 1.2 V; recalled).
+
+    >>> round(in_process(Interval.exactly(1.0)).mid, 2)
     3.56
     """
     constants = load("energy_per_operation")
+    here, usual = constants["process"], constants["microcontroller"]
+    nm, volts = usual["nm"].value if nm is None else nm, usual["core_volts"].value if volts is None else volts
     if not (nm > 0 and volts > 0):
         raise ValueError(f"a process of {nm!r} nm at {volts!r} V does not exist; give both above 0")
-    scale = nm / constants["process"]["nm"].value * (volts / constants["process"]["volts"].value) ** 2
+    scale = nm / here["nm"].value * (volts / here["volts"].value) ** 2
     return energy_pj * Interval.within(scale, constants["uncertainty"]["process"].value)
