@@ -352,7 +352,7 @@ def mape(predicted, measured):
 # per MAC of a dense layer, and cycles per output element.
 
 # %% cell="heldout-figure"
-from labkit.hardware import heldout
+from labkit.hardware.validation import cortex_m_heldout as heldout
 
 cases = heldout.latency("M4")
 measured, ours, macs_only = np.array([(c.measured, c.predicted, c.baseline) for c in cases]).T

@@ -9,93 +9,19 @@ carries requantization and stores; it is why a depthwise network is slower than 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache, partial
+import copy
+from functools import partial
 
 import numpy as np
 
-from labkit.hardware.catalog import Quantity, load, record
+from labkit.hardware.catalog import load
+from labkit.hardware.cortex_m_catalog import boards, fits, spreads, stacks
 from labkit.hardware.device import Device, Prices, within
 from labkit.hardware.layer_table import LayerTable
 from labkit.naming import did_you_mean
-from labkit.workload import FRONT_END, OPS, PLAIN, WEIGHTED
+from labkit.workload import FRONT_END, OPS, PLAIN, WEIGHTED, Workload
 
 POOLS = ("avgpool", "maxpool")
-
-
-@dataclass(frozen=True)
-class Board:
-    title: str
-    core: str
-    regulator: str  # "ldo": the current is the same at every supply voltage; "smps": the power is
-    default_stack: str
-    clock_mhz: Quantity
-    flash_bytes: Quantity
-    ram_bytes: Quantity
-    supply_v: Quantity
-    current_ma: Quantity | None = None  # where nobody measured the board
-    power_mw: Quantity | None = None
-    same_chip_as: str = ""  # a board whose measured cycles hold here too
-
-
-@dataclass(frozen=True)
-class Stack:
-    title: str
-    folds_dead_channels: Quantity
-    runtime_flash_bytes: Quantity
-    layer_flash_bytes: Quantity
-    runtime_ram_bytes: Quantity
-
-
-@dataclass(frozen=True)
-class Fit:
-    """The coefficients of one board and stack, and its mean current (LDO) or power (SMPS) where measured."""
-
-    board: str
-    stack: str
-    c_conv: Quantity
-    c_fc: Quantity
-    c_out: Quantity
-    current_ma: Quantity | None = None
-    power_mw: Quantity | None = None
-
-    @property
-    def cycles(self) -> np.ndarray:
-        return np.array([self.c_conv.value, self.c_fc.value, self.c_out.value])
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Ends of the 80 % interval as factors on the most likely value: quantiles of measured / predicted on held-out measurements."""
-
-    core: str
-    latency_low: Quantity
-    latency_high: Quantity
-    energy_low: Quantity
-    energy_high: Quantity
-    board_low: Quantity
-    board_high: Quantity
-
-
-@cache
-def boards() -> dict[str, Board]:
-    return {name: record(Board, data, f"cortex_m.toml boards.{name}") for name, data in load("cortex_m")["boards"].items()}
-
-
-@cache
-def stacks() -> dict[str, Stack]:
-    return {name: record(Stack, data, f"cortex_m.toml stacks.{name}") for name, data in load("cortex_m")["stacks"].items()}
-
-
-@cache
-def fits() -> dict[tuple[str, str], Fit]:
-    entries = [record(Fit, data, "cortex_m_fitted.toml fits") for data in load("cortex_m_fitted")["fits"]]
-    return {(fit.board, fit.stack): fit for fit in entries}
-
-
-@cache
-def spreads() -> dict[str, Spread]:
-    return {data["core"]: record(Spread, data, "cortex_m_fitted.toml spreads") for data in load("cortex_m_fitted")["spreads"]}
 
 
 def features(table: LayerTable, folds_dead_channels: bool) -> np.ndarray:
@@ -131,7 +57,7 @@ class CortexM(Device):
     >>> from labkit.hardware.reference import reference
     >>> board = CortexM("nucleo-l4r5zi")
     >>> round(board.estimate(reference("kws")).latency_ms.mid)  # MLPerf Tiny v1.2 measured 43
-    46
+    47
     """
 
     def __init__(self, name: str, stack: str | None = None, supply_v: float | None = None):
@@ -159,21 +85,24 @@ class CortexM(Device):
         return tuple(dict.fromkeys(measured + guessed))
 
     def _find_coefficients(self) -> None:
-        """This board's own fit, else the mean over boards with this core and stack, else a guess."""
+        """This board's own fit, else the geometric mean over boards with this core and stack, else a guess."""
         fit = fits().get((self.name, self.stack_name)) or fits().get((self.board.same_chip_as, self.stack_name))
         peers = [f for f in fits().values() if f.stack == self.stack_name and boards()[f.board].core == self.core]
-        spread = spreads()[self.core]
+        self.time_scale = 1.0
         if fit:
             self.coefficients = fit.cycles
-            self.factors = np.array([spread.latency_low.value, 1.0, spread.latency_high.value])
+            self.factor = spreads()[self.core].latency.value
             self.interval_from = (
-                f"80 % of the errors on held-out measurements of {self.family} systems fall inside (labkit validate)"
+                f"eight of ten held-out measurements of {self.family} systems lie within a factor of {self.factor:.2f}"
             )
-            self.coefficients_from = f"three coefficients fitted to measurements of {fit.board} ({fit.c_conv.source})"
+            self.coefficients_from = (
+                f"three coefficients fitted to measurements of {fit.board} ({fit.c_conv.source}), "
+                "drawn towards what other software needs"
+            )
         elif peers:
-            self.coefficients = np.mean([peer.cycles for peer in peers], axis=0)
-            self.factors = np.array([spread.board_low.value, 1.0, spread.board_high.value])
-            self.interval_from = "as wide as the largest errors of boards predicted from other boards (labkit validate)"
+            self.coefficients = np.exp(np.mean([np.log(peer.cycles) for peer in peers], axis=0))
+            self.factor = spreads()[self.core].board.value
+            self.interval_from = f"eight of ten measurements of held-out boards lie within a factor of {self.factor:.2f}"
             names = ", ".join(peer.board for peer in peers)
             self.coefficients_from = (
                 f"nobody measured {self.stack_name} on this board; cycles are those of {names}, same core and stack"
@@ -181,30 +110,25 @@ class CortexM(Device):
         else:
             guess = next(g for g in load("cortex_m")["guesses"] if (g["core"], g["stack"]) == (self.core, self.stack_name))
             self.coefficients = np.array([guess[c].value for c in ("c_conv", "c_fc", "c_out")])
-            factor = guess["uncertainty_factor"].value
-            self.factors = within(factor)
-            self.interval_from = f"assumed, a factor of {factor:g}"
+            self.factor = guess["uncertainty_factor"].value
+            self.interval_from = f"assumed, a factor of {self.factor:g}"
             self.coefficients_from = f"assumed coefficients ({guess['c_conv'].source})"
 
     def _find_power(self) -> None:
         """Milliwatts while computing: measured with this stack, else the mean of other stacks on this board, else assumed."""
         own = [f for f in fits().values() if f.board == self.name and (f.current_ma or f.power_mw)]
         source = [f for f in own if f.stack == self.stack_name] or own
-        spread = spreads()[self.core]
         if source:
             ldo = self.board.regulator == "ldo"
-            values = [(f.current_ma if ldo else f.power_mw).value for f in source]
-            amount = float(np.mean(values))
-            low = spread.energy_low.value / spread.latency_low.value  # what energy adds to the uncertainty of latency
-            high = spread.energy_high.value / spread.latency_high.value
-            self.power_factors = np.array([min(low, 1.0), 1.0, max(high, 1.0)])
+            amount = float(np.mean([(f.current_ma if ldo else f.power_mw).value for f in source]))
+            spread = spreads()[self.core]
+            self.power_factor = spread.energy.value / spread.latency.value  # what energy adds to the uncertainty of latency
             kind = "measured" + ("" if source[0].stack == self.stack_name else " with other stacks")
         else:
             guess = self.board.current_ma or self.board.power_mw
             amount = guess.value
             ldo = self.board.current_ma is not None
-            factor = load("cortex_m")["power"]["unmeasured_factor"].value
-            self.power_factors = within(factor)
+            self.power_factor = load("cortex_m")["power"]["unmeasured_factor"].value
             kind = f"{guess.kind} ({guess.source})"
         self.power_mw = amount * self.supply_v if ldo else amount
         if ldo:
@@ -214,10 +138,42 @@ class CortexM(Device):
         else:
             self.power_from = f"{amount:.3g} mW {kind} × time; the switching regulator makes the power the constant"
 
+    def calibrated(self, workload: Workload, latency_ms: float, energy_uj: float | None = None) -> CortexM:
+        """This board as you measured it: times scaled so that `workload` takes `latency_ms`, power so that it takes `energy_uj`.
+
+        One measurement tells the speed of a board, its compiler and its clock; how a dense layer compares with a convolution
+        stays as it was. The 80 % interval becomes that of networks predicted from one other (``labkit validate``), where that is
+        narrower. Raises ValueError for a measurement that is not above 0.
+
+        >>> from labkit.hardware.reference import reference
+        >>> mine = CortexM("arduino-nano-33-ble").calibrated(reference("kws"), latency_ms=350)
+        >>> round(mine.estimate(reference("kws")).latency_ms.mid)
+        350
+        """
+        for amount, unit in ((latency_ms, "ms"), (energy_uj, "µJ")):
+            if amount is not None and not 0 < amount < float("inf"):
+                raise ValueError(f"a measurement of {amount} {unit} is none; give what one inference takes, above 0")
+        mine, spread = copy.copy(self), spreads()[self.core]
+        ratio = latency_ms / self.estimate(workload).latency_ms.mid
+        mine.time_scale = self.time_scale * ratio
+        mine.factor = min(self.factor, spread.one_latency.value)
+        mine.coefficients_from = (
+            f"{self.coefficients_from}; times {ratio:.3g}, so that {workload.name} takes the {latency_ms:g} ms measured"
+        )
+        if mine.factor < self.factor:
+            mine.interval_from = (
+                f"eight of ten networks predicted from one measured network lie within a factor of {mine.factor:.2f}"
+            )
+        if energy_uj is not None:
+            mine.power_mw = energy_uj / latency_ms
+            mine.power_factor = min(self.power_factor, spread.one_energy.value / spread.one_latency.value)
+            mine.power_from = f"{mine.power_mw:.3g} mW, from the {energy_uj:g} µJ measured for {workload.name}, × time"
+        return mine
+
     def price(self, table: LayerTable) -> Prices:
         cycles = self._cycles(table)
         latency_ms = cycles / (self.clock_mhz * 1e3)
-        energy_uj = latency_ms * self.power_mw * self.power_factors
+        energy_uj = latency_ms * self.power_mw * within(self.power_factor)
         weighted = table.op_is(*WEIGHTED)
         flash = table.total(table["weight_bytes"]) + self.stack.runtime_flash_bytes.value
         flash = flash + table.total(weighted * self.stack.layer_flash_bytes.value)
@@ -234,16 +190,16 @@ class CortexM(Device):
         cycles += _guessed(front_end_cycles(table, self.core), constants["front_end"])
         packed = table["weights"] * table["sub_byte"] * constants["cores"][self.core]["elementwise_scale"].value
         cycles += _guessed(packed * constants["sub_byte"]["cycles_per_weight"].value, constants["sub_byte"])
-        return cycles
+        return cycles * self.time_scale
 
     def _network_factors(self, table: LayerTable) -> np.ndarray:
         """Interval ends of weighted layers; a layer wider than 8 bits runs as float32 on the floating-point unit."""
-        factors = np.tile(self.factors, (len(table.layers), 1))
+        factors = np.tile(within(self.factor), (len(table.layers), 1))
         wide = self._wide(table)
         if wide.any():
             core = load("cortex_m")["cores"][self.core]
             if "float_factor" not in core:
-                raise ValueError(f"{self.name} has no floating-point unit; quantize the network to 8 bits (Workload.with_bits(8))")
+                self.refuse(table, wide, "no floating-point unit; quantize the network to 8 bits (Workload.with_bits(8))")
             spread = load("cortex_m")["float"]["uncertainty_factor"].value
             factors[wide] *= core["float_factor"].value * within(spread)
         return factors

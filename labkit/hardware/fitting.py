@@ -1,23 +1,22 @@
-"""Fits the Cortex-M coefficients to published measurements: least squares of relative errors, coefficients not below zero.
+"""How coefficients come out of measurements: least squares alone, or a compromise with what others' measurements taught.
 
-``python -m labkit.hardware.fitting`` refits and rewrites `catalog/cortex_m_fitted.toml`; with ``--print`` it only shows it.
+A software stack was measured on four networks and has three coefficients, so its own fit flatters itself. Between stacks there is
+order, though: software is faster or slower as a whole, and each coefficient departs a little on its own. With that as a prior, a
+coefficient that few measurements determine stays near the usual one (empirical Bayes; Gelman et al., Bayesian Data Analysis,
+chapter 5).
 """
 
 from __future__ import annotations
 
-import sys
-from functools import cache
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import nnls
 
-from labkit.hardware import cortex_m
-from labkit.hardware.catalog import FOLDER
-from labkit.hardware.layer_table import LayerTable
-from labkit.hardware.measurements import BENCHMARKS, System, systems
-from labkit.hardware.reference import reference
-
-UNITS = {"c_conv": "cycles/MAC", "c_fc": "cycles/MAC", "c_out": "cycles/output"}
+UNSEEN_SPEED = 1.0  # a group that nobody measured may be e times as fast or as slow
+ROUNDS = 50  # of learning; the deviations change by less than a thousandth after that
+STEPS = 8  # of Gauss-Newton, none longer than LONGEST; four are enough from a good start
+LONGEST = 0.5
 
 
 def relative_nnls(features: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -31,79 +30,81 @@ def relative_nnls(features: np.ndarray, target: np.ndarray) -> np.ndarray:
     return nnls(features / target[:, None], np.ones(len(target)))[0]
 
 
-@cache
-def benchmark_features(folds_dead_channels: bool) -> np.ndarray:
-    """The three features of the four reference networks, ``(4, 3)``."""
-    table = LayerTable.of([reference(name) for name in BENCHMARKS])
-    columns = cortex_m.features(table, folds_dead_channels)
-    return np.column_stack([table.total(column) for column in columns.T])
+@dataclass(frozen=True)
+class Samples:
+    """Measured systems: ``measured ≈ features @ exp(log coefficients) + known``. Leading axes are systems: none, or many."""
+
+    features: np.ndarray  # (..., measurements, coefficients)
+    known: np.ndarray  # (..., measurements) what needs no coefficient
+    measured: np.ndarray  # (..., measurements)
+
+    def residuals(self, logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """log(predicted / measured) ``(..., n)``, and its slopes ``(..., n, k)``: the share of each coefficient in the cost."""
+        parts = self.features * np.exp(logs)[..., None, :]
+        predicted = parts.sum(axis=-1) + self.known
+        return np.log(predicted / self.measured), parts / predicted[..., None]
 
 
-@cache
-def benchmark_plain_cycles(core: str) -> np.ndarray:
-    """Cycles of the layers that the three features leave out (pooling, additions), ``(4,)``: assumed, about one per cent."""
-    table = LayerTable.of([reference(name) for name in BENCHMARKS])
-    return table.total(cortex_m.elementwise_cycles(table, core))
+@dataclass(frozen=True)
+class Prior:
+    """What is known of a system before it is measured: log coefficients ~ N(mean of its group, own²·1 + speed²·ones).
+
+    A group is, for microcontrollers, a core. Three deviations tell the rest: `speed` moves all coefficients together, `own` each by
+    itself, and `misfit` is what the equation cannot explain even with the best coefficients.
+    """
+
+    mean: dict[str, np.ndarray]  # group: (coefficients,)
+    speed: float
+    own: float
+    misfit: float
+
+    def of(self, group: str) -> tuple[np.ndarray, np.ndarray]:
+        """Mean ``(k,)`` and covariance ``(k, k)``. An unseen group has the mean of the others, and may have any speed."""
+        seen = group in self.mean
+        mean = self.mean[group] if seen else np.mean(list(self.mean.values()), axis=0)
+        return mean, self.own**2 * np.eye(len(mean)) + (self.speed if seen else UNSEEN_SPEED) ** 2
 
 
-def system_features(system: System) -> np.ndarray:
-    return benchmark_features(cortex_m.stacks()[system.stack].folds_dead_channels.value)
+def posterior(samples: Samples, mean: np.ndarray, covariance: np.ndarray, misfit: float) -> tuple[np.ndarray, np.ndarray]:
+    """The most likely log coefficients ``(..., k)``, and their covariance ``(..., k, k)``, by Gauss-Newton.
+
+    They minimise Σ (log predicted/measured)² / misfit² + (logs − mean)ᵀ covariance⁻¹ (logs − mean): the prior's with no
+    measurement, those of least squares with many.
+
+    >>> fourfold = Samples(np.array([[100.0]]), np.zeros(1), np.array([400.0]))
+    >>> logs, _ = posterior(fourfold, np.log([2.0]), np.array([[0.05**2]]), misfit=0.05)
+    >>> np.exp(logs).round(2)  # measured 4, expected 2, equally sure of both
+    array([2.83])
+    """
+    precision = np.linalg.inv(covariance)
+    logs = np.broadcast_to(mean, samples.features.shape[:-2] + samples.features.shape[-1:])
+    for _ in range(STEPS):
+        errors, slopes = samples.residuals(logs)
+        curvature = slopes.mT @ slopes / misfit**2 + precision
+        gradient = slopes.mT @ errors[..., None] / misfit**2 + precision @ (logs - mean)[..., None]
+        logs = logs - np.clip(np.linalg.solve(curvature, gradient)[..., 0], -LONGEST, LONGEST)
+    _, slopes = samples.residuals(logs)
+    return logs, np.linalg.inv(slopes.mT @ slopes / misfit**2 + precision)
 
 
-def fitted_cycles(system: System) -> np.ndarray:
-    """Measured cycles without the plain layers: what the three coefficients have to explain, ``(4,)``."""
-    return system.cycles - benchmark_plain_cycles(system.core)
+def learn(samples: Samples, groups: np.ndarray, start: np.ndarray) -> Prior:
+    """The prior under which many systems look likely, by expectation maximisation: fit all, see how they differ, fit again.
 
-
-def fit(group: list[System]) -> np.ndarray:
-    """Coefficients (c_conv, c_fc, c_out) of systems with the same board and stack."""
-    features = np.concatenate([system_features(system) for system in group])
-    return relative_nnls(features, np.concatenate([fitted_cycles(system) for system in group]))
-
-
-def by_board_and_stack() -> dict[tuple[str, str], list[System]]:
-    groups: dict[tuple[str, str], list[System]] = {}
-    for system in systems():
-        groups.setdefault((system.board, system.stack), []).append(system)
-    return groups
-
-
-def fitted_toml() -> str:
-    """The text of `catalog/cortex_m_fitted.toml`: coefficients, currents, and the spread of held-out errors."""
-    from labkit.hardware import heldout  # it tests what this file makes, so it imports this file
-
-    lines = ["# Written by `python -m labkit.hardware.fitting` from mlperf_tiny.csv and reference_layers.csv. Do not edit.", ""]
-    for (board, stack), group in sorted(by_board_and_stack().items()):
-        source = "MLPerf Tiny " + ", ".join(f"{system.round} {system.submitter}" for system in group)
-        lines += ["[[fits]]", f'board = "{board}"', f'stack = "{stack}"']
-        lines += [_line(name, value, UNITS[name], source, "fitted") for name, value in zip(UNITS, fit(group), strict=True)]
-        lines += [*_power_lines(board, group, source), ""]
-    for core in sorted({board.core for board in cortex_m.boards().values()}):
-        lines += ["[[spreads]]", f'core = "{core}"']
-        lines += [_line(name, value, "x", source, "fitted") for name, value, source in heldout.spread(core)]
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _power_lines(board: str, group: list[System], source: str) -> list[str]:
-    """Mean current behind a linear regulator, mean power behind a switching one; nothing where no energy was measured."""
-    name, unit = ("current_ma", "mA") if cortex_m.boards()[board].regulator == "ldo" else ("power_mw", "mW")
-    values = np.concatenate([getattr(system, name) for system in group])
-    return [] if np.isnan(values).all() else [_line(name, float(np.nanmean(values)), unit, source + ", energy runs", "measured")]
-
-
-def _line(name: str, value: float, unit: str, source: str, kind: str) -> str:
-    return f'{name} = {{ value = {value:.5g}, unit = "{unit}", source = "{source}", kind = "{kind}" }}'
-
-
-def main() -> None:
-    text = fitted_toml()
-    if "--print" in sys.argv:
-        print(text)
-    else:
-        (FOLDER / "cortex_m_fitted.toml").write_text(text, encoding="utf-8")
-        print(f"wrote {FOLDER / 'cortex_m_fitted.toml'}")
-
-
-if __name__ == "__main__":
-    main()
+    `groups` are names ``(systems,)``, `start` rough coefficients ``(k,)``. The scatter counts what a fit leaves open (its
+    covariance), so that a badly determined coefficient does not pass for one that never varies.
+    """
+    names = sorted(set(groups))
+    prior = Prior({name: np.log(start) for name in names}, speed=0.5, own=0.5, misfit=0.05)
+    k = len(start)
+    for _ in range(ROUNDS):
+        means, covariances = (np.array(column) for column in zip(*map(prior.of, groups), strict=True))
+        logs, open_ = posterior(samples, means, covariances, prior.misfit)
+        mean = {name: logs[groups == name].mean(axis=0) for name in names}
+        away = logs - np.array([mean[name] for name in groups])
+        scatter = np.mean(open_ + away[:, :, None] * away[:, None, :], axis=0)
+        together = (scatter.sum() - np.trace(scatter)) / (k * (k - 1))  # two coefficients share nothing but the speed
+        alone = np.trace(scatter) / k - together
+        errors, slopes = samples.residuals(logs)
+        misfit = np.mean(errors**2 + np.einsum("snj,sjk,snk->sn", slopes, open_, slopes))
+        prior = Prior(mean, *(float(np.sqrt(max(square, 1e-6))) for square in (together, alone, misfit)))
+    return prior

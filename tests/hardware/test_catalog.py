@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from labkit.hardware import catalog, cortex_m, fitting
+from labkit.hardware import catalog, cortex_m, cortex_m_refit
 from labkit.hardware.catalog import Quantity
 from labkit.hardware.measurements import BENCHMARKS, systems
 from labkit.hardware.reference import NAMES, reference
@@ -45,7 +45,7 @@ def test_unknown_keys_are_errors():
 
 
 def test_refitting_reproduces_the_shipped_coefficients():
-    shipped, again = catalog.load("cortex_m_fitted"), tomllib.loads(fitting.fitted_toml())
+    shipped, again = catalog.load("cortex_m_fitted"), tomllib.loads(cortex_m_refit.fitted_toml())
     assert list(again) == list(shipped) == ["fits", "spreads"]
     for kind in shipped:
         assert len(shipped[kind]) == len(again[kind])
