@@ -38,9 +38,15 @@ class Measured:
 def rows() -> list[Row]:
     latency, energy = latency_cases(), energy_cases()
     return [
-        summarise("GAP9", "latency", "closed form, nothing fitted", latency, at_most=10.0, rank=rank_correlation(latency)),
-        summarise("GAP9", "energy", "held-out network, power from the others", energy, at_most=25.0, rank=rank_correlation(energy)),
+        summarise("GAP9", "latency", "closed form, nothing fitted", latency, at_most=10.0, rank=_rank(latency)),
+        summarise("GAP9", "energy", "held-out network, power from the others", energy, at_most=25.0, rank=_rank(energy)),
     ]
+
+
+def _rank(cases: list[Case]) -> float:
+    """The order of the networks at one operating point; the lower of the two points."""
+    points = ("240 MHz", "370 MHz")
+    return min(rank_correlation([case for case in cases if case.name.endswith(point)]) for point in points)
 
 
 def measurements() -> list[Measured]:
