@@ -46,7 +46,6 @@ def examples() -> tuple:
     card, data = models.card("har-cnn-watch"), motion.load("watch")
     learning, test = data.only(data.split != "test"), data.part("test")
     chosen = np.random.default_rng(0).permutation(len(learning))[:CALIBRATION]
-    torch.set_num_threads(1)
     return card.prepare(learning.x[chosen]), card.prepare(test.x[::EVERY]), test.y[::EVERY], test.labels
 
 
