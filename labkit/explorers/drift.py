@@ -38,7 +38,6 @@ CALIBRATION = 128
 @cache
 def examples() -> tuple:
     """Calibration windows of people in training, then test windows of others, their classes and labels."""
-    import torch
 
     from labkit import models
     from labkit.data import motion
