@@ -23,6 +23,7 @@ _HOME = {
     "DataflowExplorer": "labkit.explorers.dataflow",
     "DeviceExplorer": "labkit.explorers.devices",
     "DriftExplorer": "labkit.explorers.drift",
+    "FoldingExplorer": "labkit.explorers.folding",
 }
 __all__ = list(_HOME)
 

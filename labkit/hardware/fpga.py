@@ -106,7 +106,7 @@ class FPGA(Device):
             raise ValueError(f"no flow {flow!r}; {did_you_mean(flow, FLOWS)}")
         constants, fitted = load("fpga"), load("fpga_fitted")
         board = constants["boards"][name]
-        self.name, self.title, self.folding = name, board["title"], folding
+        self.name, self.title, self.note, self.folding = name, board["title"], board["note"], folding
         self.flow = fpga_resources.flow(flow)
         self.clock_mhz = constants["clock"]["mhz"].value if clock_mhz is None else clock_mhz
         if not (isinstance(self.clock_mhz, (int, float)) and 0 < self.clock_mhz < math.inf):
@@ -195,6 +195,7 @@ class FPGA(Device):
             f"DSP slices follow from the folding. What Vivado reports is {lut} times these LUTs and {bram} times these block RAMs "
             "(80 % of published designs; equations of FINN-R, constants fitted): a design that fits narrowly may not.",
             "Flash is the weights, RAM the rows that sliding windows keep; both lie in the FPGA's own memory, limited by bram36.",
+            self.note,
         )
 
 
