@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 
-from labkit.hardware import cortex_m, max78000, mpic, ultratrail
+from labkit.hardware import analog_memory, cortex_m, diana, fpga, gap, max78000, mpic, ultratrail
 from labkit.hardware.device import Device
 from labkit.hardware.estimate import Estimate, Interval, LayerCost
 from labkit.naming import did_you_mean
@@ -12,7 +12,8 @@ from labkit.naming import did_you_mean
 __all__ = ["Device", "Estimate", "Interval", "LayerCost", "device", "devices"]
 
 # Each family says what its devices are called and what makes one.
-DEVICES = {name: make for family in (cortex_m, max78000, mpic, ultratrail) for name, make in family.DEVICES.items()}
+FAMILIES = (cortex_m, max78000, mpic, gap, diana, ultratrail, fpga, analog_memory)
+DEVICES = {name: make for family in FAMILIES for name, make in family.DEVICES.items()}
 
 
 def devices() -> tuple[str, ...]:

@@ -95,7 +95,7 @@ def test_an_estimate_is_whole_or_a_layer_is_refused_by_name(device, network):
     assert sum(layer.energy_uj for layer in estimate.layers) == pytest.approx(estimate.energy_uj.mid)
     assert [layer.name for layer in estimate.layers] == [layer.name for layer in network.layers]
     assert all(layer.latency_ms >= 0 for layer in estimate.layers) and estimate.missing.keys() <= device.capacity.keys()
-    assert estimate.flash_bytes > 0 < estimate.ram_bytes
+    assert estimate.flash_bytes + estimate.ram_bytes > 0 <= min(estimate.flash_bytes, estimate.ram_bytes)
     assert all(sentence.endswith(".") for sentence in estimate.provenance)
 
 

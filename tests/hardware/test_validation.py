@@ -25,6 +25,16 @@ def test_tables_in_the_documents_are_these_rows(document):
     assert validation.into(text, ROWS) == text and validation.MARKED.search(text)
 
 
+@pytest.mark.parametrize("row", [row for row in ROWS if row.coverage80 is not None], ids=lambda row: f"{row.family} {row.quantity} {row.protocol}")
+def test_80_percent_intervals_hold_about_80_percent(row):
+    assert 0.70 <= row.coverage80 <= 0.90
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.rank is not None], ids=lambda row: f"{row.family} {row.quantity} {row.protocol}")
+def test_networks_come_in_the_right_order(row):
+    assert row.rank >= 0.98
+
+
 def test_names_are_unique():
     assert len(set(names)) == len(names)
 

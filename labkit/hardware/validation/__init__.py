@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from labkit.hardware.validation import cortex_m, max78000, ultratrail
+from labkit.hardware.validation import analog, cortex_m, fpga, gap, max78000, mpic, ultratrail
 from labkit.hardware.validation.row import Case, Row, summarise
 
 __all__ = ["Case", "Row", "into", "markdown", "summarise", "table", "validate"]
 
-FAMILIES = (cortex_m, max78000, ultratrail)
+FAMILIES = (cortex_m, max78000, mpic, gap, ultratrail, fpga, analog)
 HEADER = ("family", "quantity", "protocol", "n", "MAPE", "median", "worst", "MACs only", "in 80 %", "rank", "worst case")
 ALIGN = "<<<>>>>>>><"
 MARKED = re.compile(r"(<!-- validate: (.*?) -->)\n.*?(<!-- end -->)", re.DOTALL)

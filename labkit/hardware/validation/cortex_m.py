@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from labkit.hardware.validation import cortex_m_heldout as heldout
+from labkit.hardware.validation import stm32_model_zoo
 from labkit.hardware.validation.cortex_m_heldout import HeldOut
 from labkit.hardware.validation.row import Case, Row, rank_correlation, summarise
 
@@ -29,7 +30,7 @@ def rows() -> list[Row]:
     for core in PROMISED[BOARD, "latency"]:
         cases = heldout.board(core)
         result.append(_row(core, "latency", BOARD, cases, heldout.factors_by(cases, lambda system: system.stack)))
-    return result
+    return result + stm32_model_zoo.rows()
 
 
 def new_core_row(core: str) -> Row:
