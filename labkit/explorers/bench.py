@@ -17,7 +17,11 @@ from labkit.explorers import (
     BatteryExplorer,
     BitExplorer,
     CostExplorer,
+    DataflowExplorer,
+    DeviceExplorer,
+    DriftExplorer,
     FeatureExplorer,
+    FoldingExplorer,
     LevelExplorer,
     QuantizationExplorer,
     ShareExplorer,
@@ -43,6 +47,10 @@ def explorers() -> dict[str, Explorer]:
         "bits": BitExplorer(),
         "quantize": QuantizationExplorer(),
         "shares": ShareExplorer(),
+        "devices": DeviceExplorer(),
+        "folding": FoldingExplorer(),
+        "dataflow": DataflowExplorer(),
+        "drift": DriftExplorer(),
     }
 
 

@@ -50,5 +50,5 @@ def markdown(rows: list[Row], columns: Sequence[str] = HEADER) -> str:
 
 
 def into(text: str, rows: list[Row]) -> str:
-    """`text` with a new table between its markers: ``<!-- validate: family, MAPE -->`` with the columns to show, ``<!-- end -->``."""
+    """`text` with a new table between its markers, ``<!-- validate: family, MAPE -->`` (columns to show) and ``<!-- end -->``."""
     return MARKED.sub(lambda found: f"{found[1]}\n{markdown(rows, found[2].split(', '))}\n{found[3]}", text)
