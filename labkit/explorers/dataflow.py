@@ -146,7 +146,7 @@ class DataflowExplorer(Explorer):
         usual = movement.per_mac(Costs.at_45nm(movement.array))
         words = {
             f"{place}, {number}": quantity(words, "B")
-            for place, row in zip(("buffer", "external"), movement.bytes[2:], strict=True)
+            for place, row in zip(("buffer", "outside"), movement.bytes[2:], strict=True)
             for number, words in zip(NUMBERS, row, strict=True)
         }
         return [
@@ -155,7 +155,7 @@ class DataflowExplorer(Explorer):
             ("work", quantity(movement.macs, "MAC")),
             ("energy", quantity(per_mac * movement.macs * 1e-12, "J")),
             ("cycles", f"{movement.cycles:,}"),
-            ("elements at work", f"{movement.utilisation:.1%}"),
+            ("at work", f"{movement.utilisation:.1%}"),
             *words.items(),
         ]
 

@@ -53,7 +53,7 @@ def test_the_sentence_names_the_winner_and_where_it_saves():
     assert explorer.status.startswith("All four need the same within 2%")
     assert "moves in external memory takes 94% of it, arithmetic 0.1%" in explorer.status
     rows = dict(explorer.rows(explorer.result))
-    assert rows["external, weights"] == "264 kB" and rows["work"] == "264 kMAC"
+    assert rows["outside, weights"] == "264 kB" and rows["work"] == "264 kMAC"
 
 
 def test_the_students_function_is_drawn():
