@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 UNSEEN_SPEED = 1.0  # a group that nobody measured may be e times as fast or as slow
-ROUNDS = 50  # of learning; the deviations change by less than a thousandth after that
+ROUNDS = 30  # of learning; the deviations change by less than a thousandth after that
 STEPS = 8  # of Gauss-Newton, none longer than LONGEST; four are enough from a good start
 LONGEST = 0.5
 
