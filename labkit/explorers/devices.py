@@ -24,7 +24,7 @@ DEVICES = {  # one of each kind, from the plainest to the strangest
     "gap9": "GAP9",
     "max78000": "MAX78000",
     "ultratrail": "UltraTrail",
-    "pynq-z2": "FPGA (Pynq-Z2)",
+    "pynq-z2": "FPGA board",
     "pcm-cim": "analog memory",
 }
 TC_RESNET, DS_CNN, MOTION = "keywords (TC-ResNet8)", "keywords (DS-CNN)", "motion (1-D CNN)"
