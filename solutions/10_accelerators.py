@@ -563,8 +563,8 @@ ax.invert_yaxis()
 
 # %% [markdown] cell="sure-observe"
 # Look at the zeros first. Cycles of MAX78000 and UltraTrail follow from how the chips are built. Those of MPIC and of the analog
-# array only say that our code repeats what is published: no chip was measured, hence their long lines in the figure before. Times and
-# energies of boards are measured, and a worst case is several times the mean.
+# array only say that our code repeats what is published: no chip was measured, hence their long lines in the figure before. Times
+# and energies of boards are measured, and a worst case is several times the mean.
 
 # %% [markdown] cell="paper-text"
 # ## 7 · The paper says, computed here
