@@ -43,6 +43,9 @@ def program(model: nn.Module, calibration: torch.Tensor, crossbar: Crossbar | No
             setattr(made.get_submodule(parent), leaf, layer)
         else:
             made = layer
+    for name, module in made.named_modules(remove_duplicate=False):
+        if isinstance(module, LAYERS):
+            raise ValueError(f"layer {name!r} has a second name; give each of the two an array of its own: copy it first")
     return AnalogNetwork(made).reprogrammed(seed)
 
 

@@ -180,3 +180,9 @@ def test_a_layer_that_is_never_called():
 
     with pytest.raises(ValueError, match="layer 'unused' is never called"):
         analog.program(Lazy(), torch.randn(4, 3))
+
+
+def test_a_layer_with_two_names():
+    shared = nn.Linear(3, 3)
+    with pytest.raises(ValueError, match="layer '1' has a second name"):
+        analog.program(nn.Sequential(shared, shared), torch.randn(4, 3))

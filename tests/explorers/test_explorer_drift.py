@@ -132,3 +132,15 @@ def test_the_first_class_stands_on_top_and_right_is_blue():
     assert picture[1, 0, :3].tolist() == [0, 114, 178]  # rows count from the bottom
     assert picture[1, 1, :3].tolist() == [255, 255, 255]
     assert picture[0, 0, 0] > picture[0, 0, 2]  # half of the second class is taken for the first: vermillion
+
+
+def test_both_networks_and_all_converters_are_drawn():
+    view, pictures = View(DriftExplorer(seconds=DAY)), set()
+    for trained in drift.NETWORKS:
+        for bits in drift.BITS:
+            view.explorer.trained, view.explorer.bits = trained, bits
+            assert view.explorer.fits and len(view.explorer.result.band) == 5
+            assert f"{view.explorer.result.report.accuracy:.1%}" in view.status.value
+            pictures.add(bytes(view.image.value))
+    assert len(pictures) == 6
+    assert len(view.explorer.rows(view.explorer.result)) == 14
