@@ -1,6 +1,6 @@
 """Reads `catalog/*.toml`. Every number there is a table ``{value, unit, source, kind}``: none comes without a source.
 
-`kind` is "measured" (on the device itself), "published" (a data sheet or paper), "fitted" (by `labkit.hardware.fitting`),
+`kind` is "measured" (on the device itself), "published" (a data sheet or paper), "fitted" (by a command that the file names),
 "emulated" (instructions counted in an emulator times a published cycle table) or "assumed" (no page at hand; an estimate built on
 it says so).
 """
