@@ -39,11 +39,17 @@ def tiling(loops: Loops, array: Array) -> Tiling:
     >>> tiling(Loops(m=64, c=64, p=25, q=5, r=1, s=1), Array(buffer_bytes=65536)).words  # everything fits: each number once
     (4096, 8000, 8000)
     """
+    return _cheapest(loops, dataclasses.replace(array, rows=1, columns=1, register_bytes=1))  # it does not depend on the elements
+
+
+@lru_cache(maxsize=1 << 14)
+def _cheapest(loops: Loops, array: Array) -> Tiling:
+    need = int(tile_bytes(loops, array, loops.m, loops.p, loops.c))
+    if need <= array.buffer_bytes:
+        words = (loops.weights, loops.inputs, loops.outputs) if array.external_memory else (0, 0, 0)
+        return Tiling(loops.m, loops.p, loops.c, True, words)
     if not array.external_memory:
-        need = int(tile_bytes(loops, array, loops.m, loops.p, loops.c))
-        if need > array.buffer_bytes:
-            raise ValueError(f"the layer takes {need:,} bytes, the buffer has {array.buffer_bytes:,} and there is no other memory")
-        return Tiling(loops.m, loops.p, loops.c, True, (0, 0, 0))
+        raise ValueError(f"the layer takes {need:,} bytes, the buffer has {array.buffer_bytes:,} and there is no other memory")
     m, p, c = (grid.ravel() for grid in np.meshgrid(*map(even_sizes, (loops.m, loops.p, loops.c)), indexing="ij"))
     held = tile_bytes(loops, array, m, p, c)
     fits = held <= array.buffer_bytes
