@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from labkit.course.style import GHOST, MEASURED, MORE, OURS
 from labkit.explorers.picture import Picture
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 PARTS = {"arithmetic": OURS, "registers": MORE[0], "network": MORE[2], "buffer": MORE[1], "external": "#5B4A42"}
 CEILINGS = np.outer(10.0 ** np.arange(0, 6), [1, 2, 4]).ravel()  # where the axis of the bars may end
 BITMAP = 352  # pixels along the array
+TICKS = 5
 
 
 class DataflowPicture(Picture):
@@ -33,12 +33,13 @@ class DataflowPicture(Picture):
 
     def build(self, figure):
         names = list(DATAFLOWS)
-        self.axes = axes = figure.add_axes((0.135, 0.13, 0.45, 0.73), ylim=(len(names) - 0.45, -0.55), xlim=(0, 10))
+        axes = figure.add_axes((0.135, 0.13, 0.45, 0.73), ylim=(len(names) - 0.45, -0.55), xlim=(0, 1))
         axes.set_yticks(range(len(names)), [name.replace(" ", "\n", 1) for name in names])
         axes.tick_params(axis="y", labelsize=9, length=0)
-        axes.tick_params(axis="x", labelsize=9)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.set_xlabel("pJ for one multiply-accumulate", fontsize=9)
+        axes.set_xticks(np.linspace(0, 1, TICKS), [""] * TICKS)
+        axes.set_xlabel("pJ for one multiply-accumulate", fontsize=9, labelpad=14)
+        below = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "top", "fontsize": 9}
+        self.ticks = [axes.text(share, -0.02, "", **below) for share in np.linspace(0, 1, TICKS)]
         axes.spines["left"].set_visible(False)
         axes.grid(True, axis="x")
         inks = list(PARTS.values()) * len(names)
@@ -47,31 +48,30 @@ class DataflowPicture(Picture):
         self.totals = [axes.text(0, row, "", ha="left", va="center", fontsize=10) for row in range(len(names))]
         keys = [Patch(color=ink, label=part) for part, ink in PARTS.items()]
         figure.legend(handles=keys, ncols=5, fontsize=9, loc="upper left", bbox_to_anchor=(0.0, 0.985), handlelength=1.2)
-        cells = self.cell_axes = figure.add_axes((0.655, 0.13, 0.33, 0.33 * 7.2 / 4.4), xlim=(0, 1), ylim=(0, 1))
+        cells = figure.add_axes((0.655, 0.13, 0.33, 0.33 * 7.2 / 4.4), xlim=(0, 1), ylim=(0, 1))
         cells.set(xticks=[], yticks=[])
         cells.spines[["left", "bottom"]].set_visible(False)
         self.title = cells.set_title("", fontsize=10, pad=6, loc="left")
         blank = np.full((1, 1, 4), 255, np.uint8)
         self.cells = cells.imshow(blank, extent=(0, 1, 0, 1), aspect="auto", origin="lower")
         cells.set_xlabel("pale: idle · blue: at work all the time", fontsize=9)
-        return [self.bars, self.ghosts, *self.totals, self.cells, self.title]
+        return [*self.ticks, self.bars, self.ghosts, *self.totals, self.cells, self.title]
 
     def update(self, result: DataflowResult, ghost: DataflowResult | None) -> None:
         totals = list(result.per_mac.values())
         before = list(ghost.per_mac.values()) if ghost else []
-        ceiling = CEILINGS[min(np.searchsorted(CEILINGS, 1.12 * max(totals + before)), len(CEILINGS) - 1)]
-        if ceiling != self.axes.get_xlim()[1]:
-            self.axes.set_xlim(0, ceiling)
-            self.redraw()
-        parts = np.array(list(result.levels.values()))  # (dataflows, parts)
+        ceiling = self.ceiling = CEILINGS[min(np.searchsorted(CEILINGS, 1.12 * max(totals + before)), len(CEILINGS) - 1)]
+        for text, share in zip(self.ticks, np.linspace(0, 1, TICKS), strict=True):
+            text.set_text(f"{share * ceiling:g}")
+        parts = np.array(list(result.levels.values())) / ceiling  # (dataflows, parts)
         ends = np.cumsum(parts, axis=1)
         starts, rows = ends - parts, np.arange(len(parts))[:, None] + np.zeros(parts.shape)
         corners = [(starts, rows - 0.25), (ends, rows - 0.25), (ends, rows + 0.25), (starts, rows + 0.25)]
         self.bars.set_verts(np.moveaxis(np.array(corners), (0, 1), (2, 3)).reshape(-1, 4, 2))
-        self.ghosts.set_data(before, range(len(before)))
+        self.ghosts.set_data(np.array(before) / ceiling, range(len(before)))
         best = int(np.argmin(totals))
         for row, (name, text, total) in enumerate(zip(result.per_mac, self.totals, totals, strict=True)):
-            text.set_x(max(total, before[row] if before else 0) + 0.02 * ceiling)
+            text.set_x(max(total, before[row] if before else 0) / ceiling + 0.02)
             text.set_text(f"{total:.3g}" + (" ◂ least" if row == best else ""))
             text.set_color(OURS if name == result.chosen else MEASURED)
         self.title.set_text(f"{result.chosen}: {result.movement.utilisation:.0%} at work")

@@ -110,14 +110,16 @@ def test_bars_stand_end_to_end_and_the_ghost_where_they_were():
     view = View(DataflowExplorer(network=KWS))
     before = list(view.explorer.result.per_mac.values())
     view.explorer.buffer = 512
-    bars = [path.vertices for path in view.picture.bars.get_paths()]
+    ceiling = view.picture.ceiling
+    bars = [path.vertices * [ceiling, 1] for path in view.picture.bars.get_paths()]
     assert len(bars) == len(DATAFLOWS) * (1 + len(LEVELS))
     for row, dataflow in enumerate(DATAFLOWS):
         mine = bars[row * (1 + len(LEVELS)) :][: 1 + len(LEVELS)]
         left, right = ([pick(bar[:, 0]) for bar in mine] for pick in (np.min, np.max))
         assert left == pytest.approx([0, *right[:-1]]) and right[-1] == pytest.approx(view.explorer.result.per_mac[dataflow])
         assert all(row - 0.3 < bar[:, 1].min() < bar[:, 1].max() < row + 0.3 for bar in mine)
-    assert list(view.picture.ghosts.get_xdata()) == pytest.approx(before)
+    assert list(ceiling * view.picture.ghosts.get_xdata()) == pytest.approx(before)
+    assert [text.get_text() for text in view.picture.ticks] == ["0", "25", "50", "75", "100"]
 
 
 def test_an_element_that_always_works_is_blue():
