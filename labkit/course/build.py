@@ -93,7 +93,10 @@ def render(lab: Lab, values: dict[str, list[dict]] | None = None, *, student: bo
     """The text of one of the two notebooks: the student's, or the solution around `values`."""
     hidden = ("wrong", "check") if student else ("wrong",)
     cells = [_node(cell, (values or {}).get(cell.name, []), student) for cell in lab.cells if cell.role not in hidden]
-    metadata = {**METADATA, "labkit": {"lab": lab.name, "version": "student" if student else "solution"}}
+    about = {"lab": lab.name, "version": "student" if student else "solution"}
+    if lab.hides and not student:
+        about["hides"] = list(lab.hides)
+    metadata = {**METADATA, "labkit": about}
     notebook = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 

@@ -33,7 +33,7 @@ from pathlib import Path
 from labkit.naming import did_you_mean
 
 ROLES = ("given", "answer", "test", "check", "wrong")
-KEYS = ("cell", "role", "exercise", "points", "rtol", "atol")
+KEYS = ("cell", "role", "exercise", "points", "rtol", "atol", "hides")
 BEGIN, END = "# BEGIN SOLUTION", "# END SOLUTION"
 CELL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # what nbformat allows as an id
 FORMAT = {"extension": ".py", "format_name": "percent", "comment_magics": False}  # else "# copy the array" becomes the magic %copy
@@ -45,7 +45,10 @@ class LabError(ValueError):
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell. `kind` is "code" or "markdown"; `points` count for check cells only."""
+    """One cell. `kind` is "code" or "markdown"; `points` count for check cells only.
+
+    `hides` are dotted names of labkit's own implementation of what an answer asks for; grading takes them away.
+    """
 
     name: str
     kind: str
@@ -55,6 +58,7 @@ class Cell:
     points: float = 0
     rtol: float | None = None
     atol: float | None = None
+    hides: tuple[str, ...] = ()
 
     @property
     def metadata(self) -> dict:
@@ -76,6 +80,11 @@ class Lab:
     @property
     def exercises(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(cell.exercise for cell in self.having("answer")))
+
+    @property
+    def hides(self) -> tuple[str, ...]:
+        """Everything in labkit that grading this lab takes away."""
+        return tuple(dict.fromkeys(name for cell in self.having("answer") for name in cell.hides))
 
     @property
     def points(self) -> dict[str, float]:
@@ -171,9 +180,12 @@ def _cell(node, lab: str, position: int) -> Cell:
             raise _error(lab, name, f"{key} is a number, zero or more, and belongs to a check cell")
     if role == "check" and not written.get("points"):
         raise _error(lab, name, "a check cell says what it is worth: points=2")
+    hides = tuple(str(written.get("hides", "")).split())
+    if hides and role != "answer":
+        raise _error(lab, name, "hides names what an answer must not borrow; it belongs to an answer cell")
     exercise = written.get("exercise")
     numbers = {key: written[key] for key in ("points", "rtol", "atol") if key in written}
-    return Cell(name, kind, node.source, role, None if exercise is None else str(exercise), **numbers)
+    return Cell(name, kind, node.source, role, None if exercise is None else str(exercise), hides=hides, **numbers)
 
 
 def _is_number(value) -> bool:

@@ -1,7 +1,10 @@
 """The source of a lab: what each line of it means, and what is refused."""
 
+import json
+
 import pytest
 
+from labkit.course.build import render
 from labkit.course.source import BEGIN, END, LabError, parse, stub
 
 from .conftest import NAME, TOY
@@ -29,6 +32,15 @@ def test_stub_keeps_what_stands_outside_the_markers_and_its_indent():
     hole = 'raise NotImplementedError("exercise 1: replace this line with your code")'
     wanted = f"class A:\n    def f(self):\n        y = 1\n        {hole}\n\n    def g(self):\n        {hole}"
     assert stub(cell) == wanted
+
+
+def test_an_answer_hides_what_it_must_not_borrow():
+    hidden = parse(TOY.replace(ANSWER_LINE, ANSWER_LINE + ' hides="labkit.data.features.frame labkit.report.count"'), NAME)
+    assert hidden.hides == ("labkit.data.features.frame", "labkit.report.count") and parse(TOY, NAME).hides == ()
+    assert json.loads(render(hidden))["metadata"]["labkit"]["hides"] == list(hidden.hides)
+    assert "hides" not in render(hidden, student=True) and "hides" not in render(parse(TOY, NAME))
+    with pytest.raises(LabError, match="hides names what an answer must not borrow"):
+        parse(TOY.replace('role="test" exercise="1"', 'role="test" exercise="1" hides="labkit.x"', 1), NAME)
 
 
 def answer_of(text):

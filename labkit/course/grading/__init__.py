@@ -1,0 +1,1 @@
+"""Grading of submissions: rebuilt from the trusted lab, run in a sandbox, judged outside the kernel."""
