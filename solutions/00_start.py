@@ -242,7 +242,7 @@ def flash_bytes(weights, biases, bits):
 # average over a second.
 
 
-# %% cell="ex3-answer" role="answer" exercise="3"
+# %% cell="ex3-answer" role="answer" exercise="3" hides="hardware.battery.mean_power_uw"
 def average_power_uw(energy_uj, per_second, latency_ms, sleep_uw):
     """Average power of a chip that answers and sleeps, in microwatts.
 

@@ -65,7 +65,7 @@ size
 # samples, one every `hop` samples. By hand: 8 samples, windows of 4, hop 2, give three frames, beginning at 0, 2 and 4. A window
 # that would run past the end is left out.
 
-# %% cell="ex1-answer" role="answer" exercise="1"
+# %% cell="ex1-answer" role="answer" exercise="1" hides="data.features.frame"
 def frame(signal, window, hop):
     """Overlapping frames of a signal.
 
@@ -136,7 +136,7 @@ _ = ax.legend()
 # the spectrum under triangles whose corners are equally far apart in mel: narrow ones for low frequencies, wide ones for high.
 # `hz_to_mel` and `mel_to_hz` are given.
 
-# %% cell="ex2-answer" role="answer" exercise="2"
+# %% cell="ex2-answer" role="answer" exercise="2" hides="data.features.mel_filters"
 from labkit.data.features import hz_to_mel, mel_to_hz
 
 
@@ -211,7 +211,7 @@ with check.needs("2"):
 # transform writes the 40 bands as average + slope + curvature + …; ten of these *cepstral coefficients* are enough for the shape
 # of the mouth.
 
-# %% cell="ex3-answer" role="answer" exercise="3"
+# %% cell="ex3-answer" role="answer" exercise="3" hides="data.features.dct_matrix data.features.mfcc"
 def cepstrum(log_bands, n):
     """The first n coefficients of the orthonormal cosine transform (DCT-II) along the last axis.
 
@@ -324,7 +324,7 @@ saving
 # A multiply-accumulate (MAC) is one product added to a sum. Count them for both kinds of block. A convolution computes, at every
 # position and for every output channel, a dot product over its kernel and all its input channels.
 
-# %% cell="ex4-answer" role="answer" exercise="4"
+# %% cell="ex4-answer" role="answer" exercise="4" hides="layer.Layer.macs layer.Layer.weights_per_channel"
 def convolution_macs(kernel, channels_in, channels_out, positions):
     """MACs of an ordinary convolution. kernel: number of taps (3 × 3 is 9).
 
@@ -405,7 +405,7 @@ report.plot(ax)
 # which share of the answers "stop" really were "stop". A device that wakes for nothing has bad precision; one that must be
 # shouted at has bad recall.
 
-# %% cell="ex5-answer" role="answer" exercise="5"
+# %% cell="ex5-answer" role="answer" exercise="5" hides="report.Report.recall report.Report.balanced_accuracy"
 def recall(confusion):
     """For each class the share of its examples that was found: array (classes,).
 

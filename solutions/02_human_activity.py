@@ -64,7 +64,7 @@ _ = axes[1, 1].set_xlabel("seconds")
 # hand: from 6 samples, with window 3 and hop 2, you get two windows, [1 2 3] and [3 4 5]. The sixth sample is left over. Nothing is
 # made up to fill a window.
 
-# %% cell="ex1-answer" role="answer" exercise="1"
+# %% cell="ex1-answer" role="answer" exercise="1" hides="data.motion.windows"
 def windows(recording, window, hop):
     """Cuts a recording into windows.
 
@@ -153,7 +153,7 @@ unlucky
 # By hand: three windows, of Ann, Ann and Bob. Leaving out Ann, window 3 trains and windows 1 and 2 test; leaving out Bob, the other
 # way round. Two folds for two people. A fold is a pair of masks, so that `x[train]` and `x[test]` pick the windows.
 
-# %% cell="ex2-answer" role="answer" exercise="2"
+# %% cell="ex2-answer" role="answer" exercise="2" hides="data.motion.folds"
 def leave_one_out(group):
     """For each person a fold: everybody else trains, this person tests.
 
@@ -277,7 +277,7 @@ thinned
 # of the recalls, so that a rare class counts as much as a frequent one. By hand: truth a a a b, answer a a a a. Accuracy 3/4;
 # recalls 1 and 0; balanced 1/2.
 
-# %% cell="ex3-answer" role="answer" exercise="3"
+# %% cell="ex3-answer" role="answer" exercise="3" hides="report.Report.balanced_accuracy report.Report.recall"
 def balanced_accuracy(truth, said):
     """The mean recall of the classes that occur in `truth`.
 

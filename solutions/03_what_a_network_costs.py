@@ -48,7 +48,7 @@ depthwise_share
 # holds for pictures (two sizes instead of one) and for groups, where a filter hears only its own share of the channels.
 
 
-# %% cell="ex1-answer" role="answer" exercise="1"
+# %% cell="ex1-answer" role="answer" exercise="1" hides="layer.Layer.macs layer.Layer.weights_per_channel"
 def conv_macs(channels_in, out_shape, kernel, groups=1):
     """Multiply-accumulates of a convolution.
 
@@ -141,7 +141,7 @@ left.invert_yaxis()
 # is the worst step. While a layer runs, its inputs, its output, and everything somebody still needs later are alive together.
 
 
-# %% cell="ex2-answer" role="answer" exercise="2"
+# %% cell="ex2-answer" role="answer" exercise="2" hides="workload.liveness workload.Workload.memory_profile"
 def peak_bytes(sizes, last_read):
     """The most bytes alive at once while a network runs.
 
@@ -292,7 +292,7 @@ depthwise_share.reveal(round(100 * depthwise / cost.latency_ms.mid))
 # yardstick for "how far off".
 
 
-# %% cell="ex4-answer" role="answer" exercise="4"
+# %% cell="ex4-answer" role="answer" exercise="4" hides="hardware.validation.row.Case hardware.validation.row.summarise"
 def mape(predicted, measured):
     """Mean absolute percentage error, in percent of what was measured.
 
@@ -433,7 +433,7 @@ print(chips["MAX78000"].estimate(networks[0]))
 # energy of one decision times decisions per second. Divide the energy of the battery by that.
 
 
-# %% cell="ex5-answer" role="answer" exercise="5"
+# %% cell="ex5-answer" role="answer" exercise="5" hides="hardware.battery.life_days hardware.battery.mean_power_uw"
 def battery_days(energy_uj, per_hour, idle_uw, capacity_mah, volts):
     """Days until a battery is empty.
 

@@ -80,7 +80,7 @@ fewest
 # number 0.6 is 1.2 steps, rounded 1, plus −1: code 0. And 9 lies beyond the last mark: it *saturates* at 3.
 
 
-# %% cell="ex1-answer" role="answer" exercise="1"
+# %% cell="ex1-answer" role="answer" exercise="1" hides="quantization.affine quantization.integer.requantize.Grid"
 def quantize(x, scale, zero_point, low, high):
     """The codes of the numbers x: nearest mark, shifted by the zero point, never outside low..high.
 
@@ -188,7 +188,7 @@ with check.needs("1"):
 # three steps, so the scale is 1; −1 gets code −2, so 0 gets code −1.
 
 
-# %% cell="ex2-answer" role="answer" exercise="2"
+# %% cell="ex2-answer" role="answer" exercise="2" hides="quantization.affine.qparams"
 def scale_and_zero_point(low, high, bits):
     """Scale and zero point that spread the range low..high over the codes -2^(bits-1) .. 2^(bits-1) - 1.
 
@@ -300,7 +300,7 @@ _ = ax.set(xlabel="output channel of the first layer, norm folded", ylabel="larg
 # codes end at 7, so a channel with weights 3, −7 and 1 has scale 1.
 
 
-# %% cell="ex3-answer" role="answer" exercise="3"
+# %% cell="ex3-answer" role="answer" exercise="3" hides="quantization.prepare.quantize_weight"
 def channel_scales(weight, bits):
     """One scale for each output channel, symmetric about zero.
 
@@ -466,7 +466,7 @@ for name in names:
 # passes as if nothing had been rounded; where it is clipped, the gradient stops.
 
 
-# %% cell="ex4-answer" role="answer" exercise="4"
+# %% cell="ex4-answer" role="answer" exercise="4" hides="quantization.gradients"
 def straight_through(gradient, x, scale, low, high):
     """What the straight-through estimator passes back through quantize (zero point 0).
 
@@ -586,7 +586,7 @@ rescued.reveal(round(100 * accuracy(trained[2])))
 # by s bits, round: that is how TensorFlow Lite does it.
 
 
-# %% cell="ex5-answer" role="answer" exercise="5"
+# %% cell="ex5-answer" role="answer" exercise="5" hides="quantization.integer.requantize"
 def multiplier_and_shift(real):
     """Whole numbers (m, s) with real ≈ m / 2^s and 2^30 <= m < 2^31; real is positive.
 

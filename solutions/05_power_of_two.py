@@ -61,7 +61,7 @@ on_m4
 # weight 2.9 goes to 2, which is 0.9 away; 4 is 1.1 away. Careful: log2(2.9) = 1.54 would round to 2, and 2² is the wrong answer.
 
 
-# %% cell="ex1-answer" role="answer" exercise="1"
+# %% cell="ex1-answer" role="answer" exercise="1" hides="quantization.formats.PowerOfTwo"
 def nearest_power(x, bits):
     """The nearest of 0, ±1, ±2, ±4, …, ±2^(n−1) for every number of x, where n = 2^(bits−1) − 1.
 
@@ -201,7 +201,7 @@ except TypeError as error:
 # the weights 4, −2, 0, 8 (signs 1, −1, 0, 1; exponents 2, 1, 0, 3) and the activations 3, 5, 7, −1 give 12 − 10 − 8 = −6.
 
 
-# %% cell="ex2-answer" role="answer" exercise="2"
+# %% cell="ex2-answer" role="answer" exercise="2" hides="quantization.integer.shifts"
 def shift_dot(signs, exponents, codes):
     """The sum of sign · 2^exponent · code over all weights, with shifts, additions and subtractions only.
 
@@ -331,7 +331,7 @@ with check.needs("1"):
 # e being the rounded log2 |k|. By hand, 4 bits: 3 goes to 4, 5 to 4, 6 to 8.
 
 
-# %% cell="ex3-answer" role="answer" exercise="3"
+# %% cell="ex3-answer" role="answer" exercise="3" hides="quantization.formats.TwoStep"
 def two_step(x, bits):
     """Whole numbers from −(2^(bits−1) − 1) to 2^(bits−1) − 1 first, saturated; then ±2^round(log2 |k|), and zero stays zero.
 
@@ -397,7 +397,7 @@ def two_step(x, bits):
 # turns: with n = 2, term 0 has 1, ¼, 1/16 and term 1 has ½, ⅛, 1/32.
 
 
-# %% cell="ex4-answer" role="answer" exercise="4"
+# %% cell="ex4-answer" role="answer" exercise="4" hides="quantization.formats.AdditivePowerOfTwo"
 def additive_levels(n, k):
     """All levels of n terms of k bits and a sign: distinct, ascending, the largest 1 and the smallest −1.
 

@@ -90,7 +90,7 @@ energy_saved.reveal(round(100 * (1 - at_2.mid / at_8.mid)))
 # are −0.04 and −0.4: rounding may even help.
 
 
-# %% cell="ex1-answer" role="answer" exercise="1"
+# %% cell="ex1-answer" role="answer" exercise="1" hides="quantization.mixed.sensitivity.loss_increase"
 def sensitivity(weights, loss, quantize):
     """By how much the loss grows when one layer alone is quantized.
 
@@ -214,7 +214,7 @@ with check.needs("1"):
 # the least additional damage **per byte saved**. By hand, below: layer 1 loses 5 to save 1, layer 2 loses 1 to save 1.
 
 
-# %% cell="ex2-answer" role="answer" exercise="2"
+# %% cell="ex2-answer" role="answer" exercise="2" hides="quantization.mixed.assignment"
 def greedy(damage, price, budget):
     """The column chosen for each layer, (layers,), its total price at most `budget`.
 
@@ -365,7 +365,7 @@ with check.needs("1"):
 # 8 bits have p = ¼ each, 3.5 bits on average; with 8 weights 3.5 bytes. A bias of 4 bytes is there unless pruned: 3 more.
 
 
-# %% cell="ex3-answer" role="answer" exercise="3"
+# %% cell="ex3-answer" role="answer" exercise="3" hides="quantization.mixed.price.expected_cost"
 def expected_bytes(theta, bits, n):
     """The bytes that a layer is expected to take.
 
@@ -439,7 +439,7 @@ def expected_bytes(theta, bits, n):
 # in 0 bits makes a channel fainter. `quantized(w, b)` from above is Q_b.
 
 
-# %% cell="ex4-answer" role="answer" exercise="4"
+# %% cell="ex4-answer" role="answer" exercise="4" hides="quantization.mixed.search.MixedWeight"
 def mixture(w, p, bits):
     """The weights that a searching layer computes with.
 
@@ -568,7 +568,7 @@ print(
 # %), (3 kB, 80 %): the second beats the third.
 
 
-# %% cell="ex5-answer" role="answer" exercise="5"
+# %% cell="ex5-answer" role="answer" exercise="5" hides="explorers.bits.pareto"
 def pareto(costs, accuracies):
     """Which points no other point beats: array of True and False, (n,).
 

@@ -58,7 +58,7 @@ faster
 # 32 signs share a word. By hand: +1, −1, +1, +1 are bits 1, 0, 1, 1, the lowest first: 1 + 4 + 8 = 13.
 
 
-# %% cell="ex1-answer" role="answer" exercise="1"
+# %% cell="ex1-answer" role="answer" exercise="1" hides="quantization.binary.sign quantization.popcount.pack"
 def sign(x):
     """+1 where x >= 0, −1 elsewhere: array of the same shape.  Example: sign([-0.3, 0, 2]) is [-1, 1, 1]."""
     # BEGIN SOLUTION
@@ -127,7 +127,7 @@ def pack(signs):
 # differ: 0. Unused bits must count nothing.
 
 
-# %% cell="ex2-answer" role="answer" exercise="2"
+# %% cell="ex2-answer" role="answer" exercise="2" hides="quantization.popcount.dot quantization.popcount.linear"
 def dot(a, w, n):
     """Dot product of n signs, packed in words a and w: a whole number.
 
@@ -231,7 +231,7 @@ faster.reveal(int8 / xnor)
 # (arXiv:1612.07119). By hand: γ = 2, μ = 3, σ = 1, β = −1 cross 0 at s = 3.5: limit 4. A negative γ turns it around.
 
 
-# %% cell="ex3-answer" role="answer" exercise="3"
+# %% cell="ex3-answer" role="answer" exercise="3" hides="quantization.thresholds"
 def threshold(gamma, beta, mean, std):
     """One comparison of whole numbers for each channel: (limit, falling), arrays (channels,).
 
@@ -319,7 +319,7 @@ def threshold(gamma, beta, mean, std):
 # would be pushed on and on without ever changing its sign (arXiv:1602.02830).
 
 
-# %% cell="ex4-answer" role="answer" exercise="4"
+# %% cell="ex4-answer" role="answer" exercise="4" hides="quantization.binary.sign"
 def sign_gradient(x, upstream):
     """The gradient that training uses for y = sign(x): array like x.
 
@@ -582,7 +582,7 @@ ceiling = Prediction(
 ceiling
 
 
-# %% cell="ex5-answer" role="answer" exercise="5"
+# %% cell="ex5-answer" role="answer" exercise="5" hides="hardware.analog_front_end.Shares"
 def after(share, front_end_gain, network_gain):
     """(share of the front end afterwards, how many times cheaper the whole becomes).
 

@@ -47,7 +47,8 @@ class LabError(ValueError):
 class Cell:
     """One cell. `kind` is "code" or "markdown"; `points` count for check cells only.
 
-    `hides` are dotted names of labkit's own implementation of what an answer asks for; grading takes them away.
+    `hides` names labkit's own implementations of what an answer asks for (modules, classes, functions, methods, without the
+    "labkit."); grading takes them away.
     """
 
     name: str
@@ -83,8 +84,8 @@ class Lab:
 
     @property
     def hides(self) -> tuple[str, ...]:
-        """Everything in labkit that grading this lab takes away."""
-        return tuple(dict.fromkeys(name for cell in self.having("answer") for name in cell.hides))
+        """Everything that grading this lab takes away, as full names."""
+        return tuple(dict.fromkeys(f"labkit.{name}" for cell in self.having("answer") for name in cell.hides))
 
     @property
     def points(self) -> dict[str, float]:

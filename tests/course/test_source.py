@@ -35,7 +35,7 @@ def test_stub_keeps_what_stands_outside_the_markers_and_its_indent():
 
 
 def test_an_answer_hides_what_it_must_not_borrow():
-    hidden = parse(TOY.replace(ANSWER_LINE, ANSWER_LINE + ' hides="labkit.data.features.frame labkit.report.count"'), NAME)
+    hidden = parse(TOY.replace(ANSWER_LINE, ANSWER_LINE + ' hides="data.features.frame report.count"'), NAME)
     assert hidden.hides == ("labkit.data.features.frame", "labkit.report.count") and parse(TOY, NAME).hides == ()
     assert json.loads(render(hidden))["metadata"]["labkit"]["hides"] == list(hidden.hides)
     assert "hides" not in render(hidden, student=True) and "hides" not in render(parse(TOY, NAME))
