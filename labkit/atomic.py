@@ -5,12 +5,13 @@ import tempfile
 from pathlib import Path
 
 
-def write(path: Path, text: str) -> None:
-    """Writes `text` to `path` in one step. OSError leaves the old file, and nothing else, behind."""
+def write(path: Path, content: str | bytes) -> None:
+    """Writes text (UTF-8, its line ends kept) or bytes to `path` in one step. OSError leaves the old file, nothing else, behind."""
+    data = content.encode("utf-8") if isinstance(content, str) else content
     handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
-        with open(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with open(handle, "wb") as file:
+            file.write(data)
         if path.exists():
             os.chmod(part, path.stat().st_mode)
         else:

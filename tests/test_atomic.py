@@ -15,6 +15,13 @@ def test_written_whole_and_readable_by_others(tmp_path):
     assert os.listdir(tmp_path) == ["a.json"]
 
 
+def test_bytes_and_line_ends_are_written_as_they_are(tmp_path):
+    atomic.write(tmp_path / "picture.png", b"\x89PNG\r\n")
+    atomic.write(tmp_path / "grades.csv", "a\r\nb\n")
+    assert (tmp_path / "picture.png").read_bytes() == b"\x89PNG\r\n"
+    assert (tmp_path / "grades.csv").read_bytes() == b"a\r\nb\n"
+
+
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     atomic.write(tmp_path / "a.json", "old")
 
