@@ -38,7 +38,12 @@ class Candidates:
     def __post_init__(self):
         object.__setattr__(self, "input_shape", tuple(self.input_shape))
         object.__setattr__(self, "places", tuple(tuple(layers) for layers in self.places))
-        object.__setattr__(self, "choice", np.asarray(self.choice, dtype=np.int64).reshape(-1, len(self.places)))
+        object.__setattr__(self, "choice", self._whole_numbers())
+        if not self.places or not all(self.places):
+            raise ValueError(
+                f"candidates {self.name!r} have no places, or one without layers; give a layer at least for every place"
+            )
+        Workload(self.name, self.input_shape, [layers[0] for layers in self.places])  # refuses what is no network
         for p, layers in enumerate(self.places):
             if len({(layer.name, layer.inputs, layer.op in FRONT_END) for layer in layers}) != 1:
                 raise ValueError(
@@ -46,6 +51,17 @@ class Candidates:
                 )
             if not np.all((self.choice[:, p] >= 0) & (self.choice[:, p] < len(layers))):
                 raise ValueError(f"place {p} has {len(layers)} layers; choose by a number from 0 to {len(layers) - 1}")
+
+    def _whole_numbers(self) -> np.ndarray:
+        choice = np.asarray(self.choice)
+        if not choice.size:
+            return np.zeros((0, len(self.places)), dtype=np.int64)
+        if choice.shape != (len(choice), len(self.places)) or choice.dtype.kind not in "iu":
+            raise ValueError(
+                f"choice is {choice.dtype} {choice.shape}; give whole numbers, a row a network and a column for each of the "
+                f"{len(self.places)} places"
+            )
+        return choice.astype(np.int64)
 
     def __len__(self) -> int:
         return len(self.choice)

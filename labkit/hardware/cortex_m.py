@@ -51,6 +51,13 @@ def front_end_cycles(table: LayerTable, core: str) -> np.ndarray:
     return (linear + logs) * load("cortex_m")["cores"][core]["front_end_scale"].value
 
 
+def plain_cycles(table: LayerTable, core: str = "M4") -> np.ndarray:
+    """Low, mid and high cycles of what has no weights, ``(layers, 3)``; other families have such a core beside their arrays."""
+    costs = load("cortex_m")
+    plain = elementwise_cycles(table, core)[:, None] * within(costs["elementwise"]["uncertainty_factor"].value)
+    return plain + front_end_cycles(table, core)[:, None] * within(costs["front_end"]["uncertainty_factor"].value)
+
+
 class CortexM(Device):
     """One board with one software stack. `supply_v` overrides the board's usual supply (it matters behind a linear regulator).
 
@@ -73,7 +80,7 @@ class CortexM(Device):
         self.clock_mhz = float(self.board.clock_mhz.value)
         self.capacity = {memory: int(getattr(self.board, memory).value) for memory in ("flash_bytes", "ram_bytes")}
         self.supply_v = self.board.supply_v.value if supply_v is None else float(supply_v)
-        if self.supply_v <= 0:
+        if not 0 < self.supply_v < float("inf"):
             raise ValueError(f"a supply of {supply_v} V runs nothing; give volts above 0")
         self._find_coefficients()
         self._find_power()
@@ -184,12 +191,10 @@ class CortexM(Device):
     def _cycles(self, table: LayerTable) -> np.ndarray:
         """Low, mid and high cycles of each layer, ``(layers, 3)``."""
         network = features(table, self.stack.folds_dead_channels.value) @ self.coefficients
-        cycles = network[:, None] * self._network_factors(table)
-        constants = load("cortex_m")
-        cycles += _guessed(elementwise_cycles(table, self.core), constants["elementwise"])
-        cycles += _guessed(front_end_cycles(table, self.core), constants["front_end"])
-        packed = table["weights"] * table["sub_byte"] * constants["cores"][self.core]["elementwise_scale"].value
-        cycles += _guessed(packed * constants["sub_byte"]["cycles_per_weight"].value, constants["sub_byte"])
+        unpacking, core = load("cortex_m")["sub_byte"], load("cortex_m")["cores"][self.core]
+        packed = table["weights"] * table["sub_byte"] * unpacking["cycles_per_weight"].value * core["elementwise_scale"].value
+        cycles = network[:, None] * self._network_factors(table) + plain_cycles(table, self.core)
+        cycles += packed[:, None] * within(unpacking["uncertainty_factor"].value)
         return cycles * self.time_scale
 
     def _network_factors(self, table: LayerTable) -> np.ndarray:
@@ -231,10 +236,6 @@ class CortexM(Device):
                 "Layers wider than 8 bits run as float32: the int8 cycles times a measured ratio (HALE, MLPerf Tiny v1.2)."
             )
         return tuple(sentences)
-
-
-def _guessed(cycles: np.ndarray, costs: dict) -> np.ndarray:
-    return cycles[:, None] * within(costs["uncertainty_factor"].value)
 
 
 DEVICES = {name: partial(CortexM, name) for name in boards()}

@@ -66,6 +66,10 @@ class Device:
             layer = table.layers[int(mask.argmax())]
             raise ValueError(f"{self.name} cannot run layer {layer.name!r} ({layer.op}): {why}")
 
+    def refuse_wider(self, table: LayerTable, bits: int, why: str) -> None:
+        """Refuses the first layer that multiplies a weight or an input of more than so many bits."""
+        self.refuse(table, table.wider_than(bits), f"{why}; quantize the network first (Workload.with_bits(8))")
+
     def estimate(self, workload: Workload) -> Estimate:
         """One inference of `workload` on this device: latency and energy as 80 % intervals, memory, layers, sources.
 

@@ -17,8 +17,8 @@ from functools import lru_cache
 import numpy as np
 
 from labkit.hardware.catalog import load
-from labkit.hardware.cortex_m import elementwise_cycles, front_end_cycles
-from labkit.hardware.device import Device, Prices, within
+from labkit.hardware.cortex_m import plain_cycles
+from labkit.hardware.device import Device, Prices
 from labkit.hardware.layer_table import LayerTable
 from labkit.workload import FRONT_END, PLAIN, WEIGHTED, Layer
 
@@ -103,12 +103,12 @@ class DIANA(Device):
         self.clock_mhz = constants["clock"]["mhz"].value
 
     def price(self, table: LayerTable) -> Prices:
-        wide = table.op_is(*WEIGHTED) & ((table["weight_bits"] > 8) | (table.input_bits > 8))
-        self.refuse(table, wide, "its arrays take 8 bits at most; quantize the network first (Workload.with_bits(8))")
+        self.refuse_wider(table, 8, "its arrays take 8 bits at most")
         constants, analog = load("diana"), on_analog(table)
         spread = np.array([constants["uncertainty"]["low"].value, 1.0, constants["uncertainty"]["high"].value])
-        arrays = np.where(analog, analog_cycles(table), digital_cycles(table)) * table.op_is(*WEIGHTED) + moving_cycles(table)
-        latency_ms = (arrays[:, None] * spread + _host_cycles(table)) / (self.clock_mhz * 1e3)
+        arrays = np.where(analog, analog_cycles(table), digital_cycles(table)) * table.built + moving_cycles(table)
+        host = plain_cycles(table) * ~table.op_is(*BESIDE)[:, None]
+        latency_ms = (arrays[:, None] * spread + host) / (self.clock_mhz * 1e3)
         energy_uj = self._picojoules(table, analog) * 1e-6 + latency_ms * constants["energy"]["host_mw"].value
         weights = table.total(table["weight_bytes"]) + constants["memory"]["runtime_bytes"].value
         return Prices(latency_ms, energy_uj, {"flash_bytes": weights, "ram_bytes": weights + table.peak_activation_bytes})
@@ -138,15 +138,6 @@ class DIANA(Device):
                 "layers take as many cycles as on a Cortex-M4."
             )
         return tuple(sentences)
-
-
-def _host_cycles(table: LayerTable) -> np.ndarray:
-    """Cycles of the RISC-V core, ``(rows, 3)``."""
-    guesses = load("cortex_m")
-    plain = (elementwise_cycles(table, "M4") * ~table.op_is(*BESIDE))[:, None] * within(
-        guesses["elementwise"]["uncertainty_factor"].value
-    )
-    return plain + front_end_cycles(table, "M4")[:, None] * within(guesses["front_end"]["uncertainty_factor"].value)
 
 
 DEVICES = {DIANA.name: DIANA}

@@ -21,9 +21,10 @@ from labkit.hardware.fpga_resources import BLOCK_BYTES, RESOURCES
 from labkit.hardware.fpga_stage import Stage, stages
 from labkit.hardware.layer_table import LayerTable
 from labkit.naming import did_you_mean
-from labkit.workload import FRONT_END, WEIGHTED, Workload
+from labkit.workload import FRONT_END, Workload
 
 FLOWS = ("finn", "hls4ml")
+FREE = ("softmax", "activation", "norm")
 WIDEST = 16  # bits: wider numbers take several DSP slices a product
 
 
@@ -127,6 +128,8 @@ class FPGA(Device):
         Raises ValueError when a layer cannot be built.
         """
         self._check(LayerTable.of([workload]))
+        if target_cycles is not None and not target_cycles > 0:
+            raise ValueError(f"a target of {target_cycles} cycles cannot be met; give a number above 0")
         parts, folding, times = self._build(workload, target_cycles)
         moments = np.column_stack(
             [times.busy, times.start, times.first, times.end, folding["dsp"], folding["lut"], folding["bram36"]]
@@ -181,12 +184,15 @@ class FPGA(Device):
         self.refuse(
             table, table.op_is(*FRONT_END), "the circuit starts at the features; compute them on a processor, price the rest"
         )
-        wide = table.op_is(*WEIGHTED) & ((table["weight_bits"] > WIDEST) | (table.input_bits > WIDEST))
-        self.refuse(table, wide, f"a product takes {WIDEST} bits a factor at most; quantize first (Workload.with_bits(8) or fewer)")
+        self.refuse_wider(table, WIDEST, f"a product takes {WIDEST} bits a factor at most")
 
     def provenance(self, table: LayerTable) -> tuple[str, ...]:
         lut, bram = ("{:.2g} to {:.2g}".format(*self.spread[name]) for name in ("lut", "bram36"))
         how = "folded as asked" if self.folding is not None else "folded for the smallest interval that fits"
+        plain = [op for op in FREE if table.op_is(op).any()]
+        counted = (
+            (f"Assumed: {', '.join(plain)} keep up with the stage before and take no hardware worth counting.",) if plain else ()
+        )
         return (
             f"Latency: a pipeline of one stage a layer, {how} ({self.flow.name} style), at {self.clock_mhz:g} MHz (assumed), "
             f"plus {self.host_us:.3g} µs of the host (fitted). Interval: errors on published designs, each left out in turn.",
@@ -194,6 +200,8 @@ class FPGA(Device):
             "processor, memory chips and regulators draw most of it.",
             f"DSP slices follow from the folding. What Vivado reports is {lut} times these LUTs and {bram} times these block RAMs "
             "(80 % of published designs; equations of FINN-R, constants fitted): a design that fits narrowly may not.",
+            "A layer's latency is how much later the answer comes because of it: 0 ms for a layer that keeps up with the others.",
+            *counted,
             "Flash is the weights, RAM the rows that sliding windows keep; both lie in the FPGA's own memory, limited by bram36.",
             self.note,
         )

@@ -19,7 +19,7 @@ import numpy as np
 
 from labkit.hardware import ne16
 from labkit.hardware.catalog import load
-from labkit.hardware.cortex_m import elementwise_cycles, front_end_cycles
+from labkit.hardware.cortex_m import plain_cycles
 from labkit.hardware.device import Device, Prices, within
 from labkit.hardware.layer_table import LayerTable
 from labkit.naming import did_you_mean
@@ -81,13 +81,6 @@ def engine_cycles(table: LayerTable) -> np.ndarray:
     ).astype(float)
 
 
-def plain_cycles(table: LayerTable) -> np.ndarray:
-    """Low, mid and high cycles of what has no weights, ``(rows, 3)``: those of a Cortex-M4, shared by the cores."""
-    guesses, cores = load("cortex_m"), load("gap")["cluster"]["cores"].value
-    plain = elementwise_cycles(table, "M4")[:, None] * within(guesses["elementwise"]["uncertainty_factor"].value)
-    return (plain + front_end_cycles(table, "M4")[:, None] * within(guesses["front_end"]["uncertainty_factor"].value)) / cores
-
-
 class Gap(Device):
     """What both chips share: clock, power, memory, and the cluster."""
 
@@ -95,9 +88,9 @@ class Gap(Device):
     pj_per_mac = 0.0  # on top of the power, which is drawn all the time
 
     def price(self, table: LayerTable) -> Prices:
-        wide = table.op_is(*WEIGHTED) & ((table["weight_bits"] > 8) | (table.input_bits > 8))
-        self.refuse(table, wide, "its dot products take 8 bits at most; quantize the network first (Workload.with_bits(8))")
-        latency_ms = (self.weighted_cycles(table) + plain_cycles(table)) / (self.clock_mhz * 1e3)
+        self.refuse_wider(table, 8, "its dot products take 8 bits at most")
+        shared = plain_cycles(table) / load("gap")["cluster"]["cores"].value
+        latency_ms = (self.weighted_cycles(table) * table.built[:, None] + shared) / (self.clock_mhz * 1e3)
         weights = table.total(table["weight_bytes"]) + self.runtime_bytes
         ram = table.peak_activation_bytes + weights * self.weights_in_ram
         macs = table["macs"] * table["kept"] * table.op_is(*WEIGHTED)

@@ -105,8 +105,12 @@ class LayerTable:
                 rows[:, p] += len(options) * np.searchsorted(possible, np.max(read, axis=0))
             layers += options * len(possible)
             input_bits += [bits for bits in possible for _ in options]
-        starts = np.arange(len(candidates)) * len(candidates.places)
-        return cls(candidates, tuple(layers), np.array(input_bits), rows.ravel(), starts)
+        members, starts = rows.ravel(), np.arange(len(candidates)) * len(candidates.places)
+        chosen = np.bincount(members, minlength=len(layers)) > 0
+        if not chosen.all():  # nobody asks what the others would cost, or whether they can run
+            members = (np.cumsum(chosen) - 1)[members]
+            layers = [layer for layer, used in zip(layers, chosen, strict=True) if used]
+        return cls(candidates, tuple(layers), np.array(input_bits)[chosen], members, starts)
 
     @cached_property
     def columns(self) -> np.ndarray:
@@ -122,6 +126,15 @@ class LayerTable:
     def op_is(self, *ops: str) -> np.ndarray:
         """Which rows do one of these operations, bool ``(rows,)``."""
         return _membership(ops)[self.columns[:, 0].astype(np.int64)]
+
+    @cached_property
+    def built(self) -> np.ndarray:
+        """Which rows are layers with weights of which a channel is left, bool ``(rows,)``; one pruned whole is not compiled."""
+        return self.op_is(*WEIGHTED) & (self["kept"] > 0)
+
+    def wider_than(self, bits: int) -> np.ndarray:
+        """Which rows multiply a weight or an input of more than so many bits, bool ``(rows,)``."""
+        return self.op_is(*WEIGHTED) & ((self["weight_bits"] > bits) | (self.input_bits > bits))
 
     def total(self, values: np.ndarray) -> np.ndarray:
         """Sums a number per row over each workload: ``(rows,)`` to ``(workloads,)``."""

@@ -56,7 +56,8 @@ class Loops:
             raise ValueError(f"an array of multipliers cannot run layer {layer.name!r} ({layer.op}): it has no weights")
         if layer.op == "linear":
             return cls(m=layer.out_channels, c=math.prod(layer.in_shape), p=1, q=1, r=1, s=1)
-        (p, q), (r, s), (stride_y, stride_x) = (_two(sizes) for sizes in (layer.out_shape[1:], layer.kernel, layer.stride))
+        stride = layer.stride or (1,) * len(layer.kernel)
+        (p, q), (r, s), (stride_y, stride_x) = (_two(sizes) for sizes in (layer.out_shape[1:], layer.kernel, stride))
         m, c = layer.out_channels // layer.groups, layer.in_channels // layer.groups
         return cls(m, c, p, q, r, s, stride_y, stride_x, layer.groups)
 

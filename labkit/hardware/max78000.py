@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 
 from labkit.hardware.catalog import load
-from labkit.hardware.cortex_m import elementwise_cycles, front_end_cycles
+from labkit.hardware.cortex_m import plain_cycles
 from labkit.hardware.device import Device, Prices, within
 from labkit.hardware.estimate import Interval
 from labkit.hardware.layer_table import LayerTable
 from labkit.hardware.max78000_cycles import layer_cycles
-from labkit.hardware.max78000_mapping import COLUMNS, MAX_FLATTEN, MAX_SIDE, Mapped, map_workload
-from labkit.workload import FRONT_END, WEIGHTED, Workload
+from labkit.hardware.max78000_mapping import COLUMNS, LIMITS, Mapped, map_workload
+from labkit.workload import FRONT_END, Workload
 
 ON_CORE = (*FRONT_END, "softmax", "activation", "norm", "mul")
 
@@ -40,8 +40,9 @@ class MAX78000(Device):
 
     def price(self, table: LayerTable) -> Prices:
         constants = load("max78000")
-        wide = table.op_is(*WEIGHTED) & ((table["weight_bits"] > 8) | (table.input_bits > 8))
-        self.refuse(table, wide, "it computes in 8 bits or fewer; quantize the network first (Workload.with_bits(8))")
+        self.refuse_wider(table, 8, "it computes in 8 bits or fewer")
+        wide = ~table.op_is(*ON_CORE) & (table.input_bits > 8)
+        self.refuse(table, wide, "its data memory holds 8 bits a number; quantize what this layer reads")
         maps = [mapped for workload in table.workloads for mapped in map_workload(workload)]
         self._refuse_sizes(table, maps)
         on_engine = np.array([mapped is not None for mapped in maps], dtype=bool)
@@ -50,7 +51,7 @@ class MAX78000(Device):
         cycles[on_engine] = _engine_cycles(engine)
         cycles[table.starts] += 1  # the cycle that starts the network
         engine_ms = cycles / (constants["clock"]["cnn_mhz"].value * 1e3)
-        core_ms = _core_cycles(table) / (constants["clock"]["core_mhz"].value * 1e3)
+        core_ms = plain_cycles(table) * table.op_is(*ON_CORE)[:, None] / (constants["clock"]["core_mhz"].value * 1e3)
         core_mw = constants["power"]["core_mw"].value * within(constants["power"]["core_factor"].value)
         power = np.array([self.power_mw.low, self.power_mw.mid, self.power_mw.high])
         each = lambda value: table.total(np.array([value(mapped) if mapped else 0 for mapped in maps]))  # noqa: E731
@@ -65,10 +66,11 @@ class MAX78000(Device):
 
     def _refuse_sizes(self, table: LayerTable, maps: list[Mapped | None]) -> None:
         """What no arrangement of the engine's own layers can do."""
-        long = np.array([mapped is not None and mapped.side > MAX_SIDE for mapped in maps], dtype=bool)
-        self.refuse(table, long, f"the engine takes {MAX_SIDE:,} rows or columns at most; cut the input, or fold it into channels")
-        wide = np.array([mapped is not None and mapped.flattened > MAX_FLATTEN for mapped in maps], dtype=bool)
-        self.refuse(table, wide, f"it flattens a map of more than {MAX_FLATTEN} positions; pool the map first")
+        long = np.array([mapped is not None and mapped.side > LIMITS["side"] for mapped in maps], dtype=bool)
+        most = f"the engine takes {LIMITS['side']:,} rows or columns at most"
+        self.refuse(table, long, f"{most}; cut the input, or fold it into channels")
+        wide = np.array([mapped is not None and mapped.flattened > LIMITS["flatten"] for mapped in maps], dtype=bool)
+        self.refuse(table, wide, f"it flattens a map of more than {LIMITS['flatten']} positions; pool the map first")
 
     def weight_loading(self, workload: Workload) -> tuple[Interval, Interval]:
         """Milliseconds and microjoules to write the weights into the engine after power-up: assumed."""
@@ -80,9 +82,11 @@ class MAX78000(Device):
 
     def provenance(self, table: LayerTable) -> tuple[str, ...]:
         maps = [m for workload in table.workloads for m in map_workload(workload) if m]
+        constants = load("max78000")
+        cnn, core = (f"{constants['clock'][name].value} MHz" for name in ("cnn_mhz", "core_mhz"))
         sentences = [
             "Latency: the engine's closed-form cycles (exact on the vendor's test vectors; four networks on silicon took 0.3 to "
-            "2.1 % longer) at 50 MHz, with weights and input already loaded.",
+            f"2.1 % longer) at {cnn}, with weights and input already loaded.",
             f"Energy: time × {self.power_mw.mid:.0f} mW (a published survey), between {self.power_mw.low:.0f} mW (TinyissimoYOLO) "
             f"and {self.power_mw.high:.0f} mW (a keyword-spotting paper whose run time is assumed).",
             "Flash is the engine's weight memory, RAM its data memory; biases, layers and streaming layers have their own limits.",
@@ -98,11 +102,13 @@ class MAX78000(Device):
             )
         if any(m.streams for m in maps):
             sentences.append(
-                "Estimated: an input larger than a channel's memory streams, 1.18 times slower (two networks on silicon); the "
-                "processor feeds it in as the engine runs."
+                f"Estimated: an input larger than a channel's memory streams, {constants['streaming']['mid'].value:g} times slower "
+                "(two networks on silicon); the processor feeds it in as the engine runs."
             )
         if table.op_is(*ON_CORE).any():
-            sentences.append("Assumed: front end, softmax and curves run on the Cortex-M4 at 100 MHz.")
+            sentences.append(f"Assumed: front end, softmax and curves run on the Cortex-M4 at {core}.")
+        if table.op_is("concat").any():
+            sentences.append("Assumed: concatenation is free; layers write their channels side by side into data memory.")
         return tuple(sentences)
 
 
@@ -119,14 +125,6 @@ def _engine_cycles(maps: list[Mapped]) -> np.ndarray:
     streams = np.array([mapped.streams for mapped in maps])[:, None]
     streaming = [constants["streaming"][end].value for end in ("low", "mid", "high")]
     return cycles[:, None] * factors * np.where(streams, [streaming], [[1.0, 1.0, 1.0]])
-
-
-def _core_cycles(table: LayerTable) -> np.ndarray:
-    """Cycles on the Cortex-M4, ``(layers, 3)``: what the engine cannot do."""
-    guesses = load("cortex_m")
-    plain = elementwise_cycles(table, "M4") * table.op_is(*ON_CORE)
-    cycles = plain[:, None] * within(guesses["elementwise"]["uncertainty_factor"].value)
-    return cycles + front_end_cycles(table, "M4")[:, None] * within(guesses["front_end"]["uncertainty_factor"].value)
 
 
 DEVICES = {MAX78000.name: MAX78000}

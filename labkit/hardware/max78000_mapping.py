@@ -15,6 +15,8 @@ import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+import numpy as np
+
 from labkit.hardware.catalog import load
 from labkit.hardware.max78000_cycles import PROCESSORS
 from labkit.workload import FRONT_END, WEIGHTED, Layer, Workload, positions
@@ -22,10 +24,7 @@ from labkit.workload import FRONT_END, WEIGHTED, Layer, Workload, positions
 POOLS = ("avgpool", "maxpool")
 COMBINES = ("add",)
 WIDTHS = (1, 2, 4, 8)
-MAX_POOL = 16  # rows or columns that pooling takes in one step (ai8x-synthesis README)
-MAX_PAD = 2  # rows or columns of zeros that the engine adds by itself (izer/tornadocnn.py)
-MAX_SIDE = 1024  # rows or columns of an input (izer/tornadocnn.py)
-MAX_FLATTEN = 256  # positions that a linear layer can take in, one pass each (izer/izer.py)
+LIMITS = {name: limit.value for name, limit in load("max78000")["limits"].items()}
 COLUMNS = (
     "input_chan", "in_rows", "in_cols", "output_chan", "k_rows", "k_cols", "pad_rows", "pad_cols",
     "pool_rows", "pool_cols", "pool_stride_rows", "pool_stride_cols", "multipass", "operands", "passthrough", "flatten",
@@ -80,8 +79,9 @@ def map_linear(layer: Layer, flattened: int) -> Mapped:
     """A linear layer: a 1x1 convolution over one position, with a pass for each position of the map that it flattens."""
     features = math.prod(layer.in_shape)
     passes = flattened * math.ceil(features / flattened / PROCESSORS)
-    columns = (features, 1, 1, layer.out_channels, 1, 1, 0, 0, 1, 1, 1, 1, passes, 1, 0, int(flattened > 1))
-    return Mapped(columns, True, False, _weight_bytes(layer, features * layer.out_channels), layer.out_channels * layer.bias)
+    outputs = _built(layer)
+    columns = (features, 1, 1, outputs, 1, 1, 0, 0, 1, 1, 1, 1, passes, 1, 0, int(flattened > 1))
+    return Mapped(columns, True, False, _weight_bytes(layer, features * outputs), outputs * layer.bias)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -101,18 +101,25 @@ def map_convolution(layer: Layer, feed: Feed) -> Mapped:
     engine = (min(kernel[0], tile[0]), 1) if one_d else (1, 1) if kernel == (1, 1) else tile
     pooled = tuple((n - p) // s + 1 for n, p, s in zip(size, feed.pool, feed.pool_stride, strict=True))
     padding = tuple(max(0, math.ceil((o - i + k - 1) / 2)) for o, i, k in zip(out, pooled, engine, strict=True))
-    native &= max(padding) <= MAX_PAD
+    native &= max(padding) <= LIMITS["margin"]
+    outputs = _built(layer)
     columns = (
-        channels, *size, layer.out_channels, *engine, *padding,
+        channels, *size, outputs, *engine, *padding,
         *feed.pool, *feed.pool_stride, math.ceil(channels / PROCESSORS), feed.operands, 0, 0,
     )  # fmt: skip
-    weights = math.prod(engine) * channels * layer.out_channels
+    weights = math.prod(engine) * channels * outputs
     streams = math.prod(size) > load("max78000")["memory"]["channel_bytes"].value
-    return Mapped(columns, native, streams, _weight_bytes(layer, weights), layer.out_channels * layer.bias)
+    return Mapped(columns, native, streams, _weight_bytes(layer, weights), outputs * layer.bias)
+
+
+def _built(layer: Layer) -> int:
+    """Output channels that are compiled: those that are not pruned to 0 bits."""
+    return int(np.count_nonzero(layer.channel_bits))
 
 
 def _weight_bytes(layer: Layer, weights: int) -> int:
-    bits = min(width for width in WIDTHS if width >= max(1, int(layer.channel_bits.max())))
+    """Every weight of a layer is as wide as its widest."""
+    bits = min(width for width in WIDTHS if width >= layer.channel_bits.max())
     return math.ceil(weights * bits / 8)
 
 
@@ -124,11 +131,11 @@ def map_passthrough(layer: Layer, operands: int) -> Mapped:
     columns = (
         layer.in_channels, *size2d(layer.in_shape), layer.out_channels, 1, 1, 0, 0, *pool, *stride, passes, operands, 1, 0,
     )  # fmt: skip
-    return Mapped(columns, native=max(pool) <= MAX_POOL)
+    return Mapped(columns, native=max(pool) <= LIMITS["pool"])
 
 
 def map_workload(workload: Workload) -> list[Mapped | None]:
-    """Each layer on the engine, in order; None for a layer that costs the engine nothing (fused, or run on the core)."""
+    """Each layer on the engine, in order; None for one that costs the engine nothing: fused, pruned whole, or run on the core."""
     readers: dict[str, list[Layer]] = {}
     for layer in workload.layers:
         for source in layer.inputs:
@@ -138,7 +145,9 @@ def map_workload(workload: Workload) -> list[Mapped | None]:
     mapped: list[Mapped | None] = []
     for layer in workload.layers:
         source = layer.inputs[0]
-        if layer.op == "linear":
+        if layer.op in WEIGHTED and not _built(layer):
+            mapped.append(None)
+        elif layer.op == "linear":
             mapped.append(map_linear(layer, _flattened(by_name.get(source))))
         elif layer.op in WEIGHTED:
             mapped.append(map_convolution(layer, feeds.get(source, Feed())))
@@ -161,7 +170,7 @@ def _fuses(layer: Layer, readers: list[Layer]) -> bool:
     """Whether the one layer that reads this pooling or addition can do it on the way in."""
     if len(readers) != 1 or readers[0].op != "conv" or max(readers[0].stride, default=1) > 1:
         return False
-    return layer.op in COMBINES or max(_window(layer)[0]) <= MAX_POOL
+    return layer.op in COMBINES or max(_window(layer)[0]) <= LIMITS["pool"]
 
 
 def _feed(layer: Layer) -> Feed:

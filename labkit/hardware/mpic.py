@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 
 from labkit.hardware.catalog import load
-from labkit.hardware.cortex_m import elementwise_cycles, front_end_cycles
+from labkit.hardware.cortex_m import plain_cycles
 from labkit.hardware.device import Device, Prices, within
 from labkit.hardware.layer_table import LayerTable
 from labkit.workload import FRONT_END, PLAIN, WEIGHTED
@@ -66,18 +66,13 @@ class MPIC(Device):
 
     def _cycles(self, table: LayerTable) -> np.ndarray:
         """Low, mid and high cycles of each layer, ``(layers, 3)``."""
-        wide = table.op_is(*WEIGHTED) & ((table["weight_bits"] > 8) | (table.input_bits > 8))
-        self.refuse(table, wide, "its table of products ends at 8 bits; quantize the network first (Workload.with_bits(8))")
+        self.refuse_wider(table, 8, "its table of products ends at 8 bits")
         bits = np.where(table.op_is(*WEIGHTED), table.input_bits, 8)
         shares = table.channel_shares[:, : len(WIDTHS)]
         cycles = table["macs"] * table.op_is(*WEIGHTED) * np.sum(shares * cycles_per_mac()[bits], axis=1)
         spread = {name: quantity.value for name, quantity in load("mpic")["uncertainty"].items()}
         high = np.where(table.op_is("depthwise"), spread["depthwise_high"], spread["dense_high"])
-        matrix = np.column_stack([cycles * spread["low"], cycles, cycles * high])
-        guesses = load("cortex_m")
-        plain, front_end = elementwise_cycles(table, "M4"), front_end_cycles(table, "M4")
-        matrix += plain[:, None] * within(guesses["elementwise"]["uncertainty_factor"].value)
-        return matrix + front_end[:, None] * within(guesses["front_end"]["uncertainty_factor"].value)
+        return np.column_stack([cycles * spread["low"], cycles, cycles * high]) + plain_cycles(table)
 
     def provenance(self, table: LayerTable) -> tuple[str, ...]:
         sentences = [

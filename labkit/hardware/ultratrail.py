@@ -29,8 +29,8 @@ CANNOT = {
     FRONT_END: "it computes networks, not features; a microcontroller beside it makes those",
     ("depthwise",): "its array sums over all the input channels of a tile; use dense convolutions",
     ("maxpool",): "its output unit has global average pooling only; use strides",
-    ("mul", "concat"): "its output unit adds feature maps and does nothing else with two of them",
-    ("activation",): "its output unit has ReLU only",
+    ("mul", "concat"): "its output unit adds feature maps and does nothing else with two of them; add them",
+    ("activation",): "its output unit has ReLU only; train with ReLU",
     ("norm",): "it has no batch normalisation; fold it into the weights before",
 }
 
@@ -130,12 +130,11 @@ class UltraTrail(Device):
         axes, groups, places = table.column(_facts).reshape(-1, 3).T
         self.refuse(table, axes > 1, "its array walks along one axis, time; use 1-D convolutions, with mel bands as channels")
         self.refuse(table, groups > 1, "its array sums over all the input channels of a tile; use one group")
-        self.refuse(table, table.op_is("avgpool") & (places > 1), "its output unit averages over all of time only")
+        self.refuse(table, table.op_is("avgpool") & (places > 1), "its output unit averages over all of time only; use strides")
         advice = "make the chip wider or the network narrower (Workload.with_bits)"
-        weighted = table.op_is(*WEIGHTED)
-        wide = weighted & (table["weight_bits"] > self.weight_bits)
+        wide = table.op_is(*WEIGHTED) & (table["weight_bits"] > self.weight_bits)
         self.refuse(table, wide, f"its weights are wider than the chip's {self.weight_bits} bits; {advice}")
-        wide = weighted & (table.input_bits > self.activation_bits)
+        wide = (table.input_bits > self.activation_bits) & ~table.op_is("softmax")
         self.refuse(table, wide, f"it reads features wider than the chip's {self.activation_bits} bits; {advice}")
 
     def provenance(self, table: LayerTable) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 
 from labkit.hardware.layer_table import LayerTable
-from labkit.layer import WEIGHTED, Layer
+from labkit.layer import Layer
 
 
 def overhang(first: int, stride: int, positions: int | None = None) -> int:
@@ -52,11 +52,15 @@ def taps(kernel: int, stride: int, padding: int, width: int) -> int:
 
 @lru_cache(maxsize=1 << 16)
 def _shape(layer: Layer) -> tuple[int, int, int, int]:
-    """Input channels, output channels, kernel, taps; zeros for a layer that takes no cycles."""
+    """Input channels, output channels that are not pruned, kernel, taps; zeros for a layer that takes no cycles."""
+    built = int(np.count_nonzero(layer.channel_bits))
     if layer.op == "conv" and len(layer.kernel) == 1:
-        count = taps(layer.kernel[0], layer.stride[0], layer.padding[0], layer.in_shape[1])
-        return layer.in_channels, layer.out_channels, layer.kernel[0], count
-    return (math.prod(layer.in_shape), layer.out_channels, 1, 1) if layer.op == "linear" else (0, 0, 0, 0)
+        (kernel,), width = layer.kernel, layer.in_shape[1]
+        stride = layer.stride[0] if layer.stride else 1
+        missing = max((layer.out_shape[1] - 1) * stride + kernel - width, 0)
+        padding = layer.padding[0] if layer.padding else missing // 2
+        return layer.in_channels, built, kernel, taps(kernel, stride, padding, width)
+    return (math.prod(layer.in_shape), built, 1, 1) if layer.op == "linear" else (0, 0, 0, 0)
 
 
 def cycles_and_words(table: LayerTable, array: int) -> tuple[np.ndarray, np.ndarray]:
@@ -67,4 +71,4 @@ def cycles_and_words(table: LayerTable, array: int) -> tuple[np.ndarray, np.ndar
     """
     inputs, outputs, kernel, count = table.column(_shape).reshape(-1, 4).T
     tiles = -(-inputs // array) * -(-outputs // array)
-    return table.op_is(*WEIGHTED) + tiles * count, tiles * kernel
+    return table.built + tiles * count, tiles * kernel

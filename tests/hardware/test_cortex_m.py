@@ -1,6 +1,7 @@
 """The Cortex-M model: energy, folding, front end, widths, stacks, calibration to one measurement."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -85,8 +86,9 @@ def test_float_needs_a_floating_point_unit():
     board = labkit.device("nucleo-l4r5zi")
     slow, fast = board.estimate(small(bits=32, activation_bits=32)), board.estimate(small())
     assert slow.latency_ms.mid == pytest.approx(2.7 * fast.latency_ms.mid)
-    with pytest.raises(ValueError, match="above 0"):
-        labkit.device("nucleo-l4r5zi", supply_v=0)
+    for volts in (0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="above 0"):
+            labkit.device("nucleo-l4r5zi", supply_v=volts)
     with pytest.raises(ValueError, match="quantize the network"):
         labkit.device("nucleo-g0b1re").estimate(small(bits=32, activation_bits=32))
 

@@ -219,6 +219,8 @@ def test_constants_have_sources_and_the_published_ratios():
 def test_shapes_of_layers():
     one_d = Layer("c", "conv", ("input",), (8, 50), (16, 25), kernel=(9,), stride=(2,), padding=(4,))
     assert Loops.of(one_d) == Loops(m=16, c=8, p=1, q=25, r=1, s=9, stride_x=2)
+    plain = Layer("c", "conv", ("input",), (8, 50), (16, 42), kernel=(9,))
+    assert Loops.of(plain) == Loops(m=16, c=8, p=1, q=42, r=1, s=9)
     assert Loops.of(reference("kws").layers[1]).groups == 64
     for name in ("kws", "ic", "ad", "vww"):
         for layer in reference(name).layers:

@@ -162,9 +162,28 @@ def test_candidates_refuse_what_is_no_place_or_no_choice():
         Candidates("x", (64,), [[fc, Layer("other", "linear", ("input",), (64,), (4,))]], [[0]])
     with pytest.raises(ValueError, match="a number from 0 to 0"):
         Candidates("x", (64,), [[fc]], [[1]])
+    for choice in ([[0, 0, 0, 0]], [0, 0], [[0.5, 0.0]]):
+        with pytest.raises(ValueError, match="a row a network and a column for each of the 2 places"):
+            Candidates("x", (64,), [[fc], [Layer("end", "linear", ("fc",), (4,), (4,))]], choice)
+    with pytest.raises(ValueError, match="reads 'nobody', which does not run before it"):
+        Candidates("x", (64,), [[Layer("fc", "linear", ("nobody",), (64,), (4,))]], [[0]])
+    for places in ([], [[]]):
+        with pytest.raises(ValueError, match="a layer at least for every place"):
+            Candidates("x", (64,), places, [])
     assert labkit.device("nucleo-l4r5zi").estimate_many(Candidates("x", (64,), [[fc]], [])).keys() == {
         "latency_ms", "energy_uj", "flash_bytes", "ram_bytes", "fits"
     }  # fmt: skip
+
+
+def test_a_choice_that_no_network_makes_is_not_refused():
+    """Nor is a layer at a width that it never reads: 'end' reads 16 bits only where `wide` stands before it."""
+    narrow, wide = (Layer("fc", "linear", ("input",), (64,), (4,), activation_bits=bits) for bits in (8, 16))
+    end = [Layer("end", "linear", ("fc",), (4,), (4,), weight_bits=bits) for bits in (8, 32)]
+    device = labkit.device("mpic")
+    unused = Candidates("x", (64,), [[wide, narrow], end], [[1, 0], [1, 0]])
+    assert device.estimate_many(unused)["latency_ms"].tolist() == device.estimate_many(list(unused))["latency_ms"].tolist()
+    with pytest.raises(ValueError, match=r"mpic cannot run layer 'end'"):
+        device.estimate_many(Candidates("x", (64,), [[wide, narrow], end], [[1, 0], [0, 0]]))
 
 
 def test_empty_inputs():

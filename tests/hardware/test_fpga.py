@@ -131,7 +131,7 @@ def test_layers_that_cannot_be_built_are_named():
     fc = Layer("fc", "linear", ("window",), (16, 8), (4,))
     with pytest.raises(ValueError, match=r"pynq-z2 cannot run layer 'window' \(window\): .*compute them on a processor"):
         PYNQ.estimate(Workload("net", (16, 8), (window, fc)))
-    with pytest.raises(ValueError, match=r"cannot run layer 'conv0' \(conv\): .*quantize first"):
+    with pytest.raises(ValueError, match=r"cannot run layer 'conv0' \(conv\): .*quantize the network first"):
         PYNQ.estimate(reference("kws").with_bits(32))
 
 
@@ -160,6 +160,9 @@ def test_a_target_is_met_with_the_fewest_multipliers():
         assert pipeline.interval_cycles <= target
     counts = [sum(one.multipliers for one in PYNQ.pipeline(KWS, target_cycles=t).stages) for t in (4000, 16000, 64000)]
     assert counts == sorted(counts, reverse=True)
+    for nothing in (0, -5, math.nan):
+        with pytest.raises(ValueError, match="give a number above 0"):
+            PYNQ.pipeline(KWS, target_cycles=nothing)
 
 
 @pytest.mark.parametrize("network", ["tc-resnet8", "ds-cnn", "har-cnn"])

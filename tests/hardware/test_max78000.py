@@ -164,7 +164,16 @@ def test_what_does_not_fit():
         DEVICE.estimate(Workload("weights", (1000,), (dense,)).with_bits(32))
 
 
+def test_pruned_channels_are_not_compiled():
+    half, narrow, none = mapped(conv(weight_bits=(0, 8) * 8)), mapped(conv(out=8)), mapped(conv(weight_bits=0))
+    assert half == narrow and none == [None]
+
+
 def test_a_layer_that_it_cannot_run_is_named():
+    wide = conv(size=(4, 4), activation_bits=16)
+    pool = Layer("pool", "maxpool", ("conv",), wide.out_shape, (16, 2, 2), (2, 2), (2, 2))
+    with pytest.raises(ValueError, match=r"cannot run layer 'pool' \(maxpool\).*quantize what this layer reads"):
+        DEVICE.estimate(Workload("net", wide.in_shape, (wide, pool)))
     dense = Layer("fc", "linear", ("input",), (8,), (4,), weight_bits=16)
     with pytest.raises(ValueError, match=r"max78000 cannot run layer 'fc' \(linear\).*quantize the network first"):
         DEVICE.estimate(Workload("net", (8,), (dense,)))

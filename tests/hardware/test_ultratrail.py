@@ -1,5 +1,6 @@
 """UltraTrail: cycles against a loop nest that multiplies, what the chip can run, what fits, and the one published chip."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -220,6 +221,20 @@ CANNOT = [
 def test_a_layer_that_it_cannot_run_is_named(layer, why):
     with pytest.raises(ValueError, match=rf"ultratrail cannot run layer 'x' \({layer.op}\).*{why}"):
         UltraTrail().estimate(network(layer))
+
+
+def test_a_layer_without_stride_and_margin_has_those_of_its_shapes():
+    said = Layer("x", "conv", ("input",), (40, 98), (16, 98), (9,), (1,), (4,))
+    left_out = dataclasses.replace(said, stride=(), padding=())
+    assert UltraTrail().estimate(network(left_out)).latency_ms == UltraTrail().estimate(network(said)).latency_ms
+
+
+def test_pruned_channels_are_not_built():
+    whole = Layer("x", "conv", ("input",), (8, 20), (16, 20), (3,), (1,), (1,))
+    half, none = (dataclasses.replace(whole, weight_bits=bits) for bits in ((0, 8) * 8, 0))
+    estimates = [UltraTrail().estimate(network(layer)) for layer in (whole, half, none)]
+    assert [round(e.latency_ms.mid * 250) for e in estimates] == [1 + 2 * 58, 1 + 58, 0]
+    assert [e.flash_bytes for e in estimates] == [16 * 8 * 3, 8 * 8 * 3, 0]
 
 
 def test_features_wider_than_the_chip():
