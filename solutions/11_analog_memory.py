@@ -163,7 +163,7 @@ _ = axes[1].legend()
 # %% [markdown] cell="drift-text"
 # ## 3 · The law of forgetting
 # Drift is a power of time, counted on a clock that starts 20 s before programming ends: $g(t) = g_0\,((t + 20)/20)^{-\nu}$. A
-# power is no exponential: it loses as much between 1 and 10 hours as between 10 and 100.
+# power is no exponential: it loses the same share between 1 and 10 hours as between 10 and 100.
 
 
 # %% cell="ex2-answer" role="answer" exercise="2"
@@ -249,7 +249,7 @@ def seconds_until(share, exponent):
 # %% cell="half-reveal"
 with check.needs("3"):
     for exponent in (0.05, 0.1):
-        print(f"ν = {exponent}: half is left after {seconds_until(0.5, exponent) / DAY:,.1f} days")
+        print(f"ν = {exponent}: half is left after {seconds_until(0.5, exponent) / DAY:,.2f} days")
 half_left.reveal("after 8 months")
 
 # %% cell="drift-figure"
@@ -297,8 +297,8 @@ for name, seconds in TIMES_S.items():
 day_later.reveal(round(100 * accuracy(DAY)))
 
 # %% [markdown] cell="network-observe"
-# Forty per cent less conductance, and most of the accuracy is gone. The sums shrink, but bias and batch norm are digital and
-# expect them as large as before. Each layer hands the next one less than it was trained for, and the errors multiply.
+# A third of the conductance is gone, and with it nearly half of the right answers. The sums shrink, but bias and batch norm are
+# digital and expect them as large as before. Each layer hands the next one less than it was trained for, and the errors multiply.
 
 # %% [markdown] cell="compensate-text"
 # ## 5 · One number a layer

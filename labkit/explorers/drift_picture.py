@@ -22,7 +22,7 @@ class DriftPicture(Picture):
     size = (7.4, 5.4)
     alt = (
         "Map of all weights, what was meant to be stored against what the network computes with; confusion matrix; "
-        "accuracy over time with the band of twelve arrays and the accuracy of the digital network."
+        "accuracy over time with the band of four arrays and the accuracy of the digital network."
     )
 
     def __init__(self, labels: tuple[str, ...]):

@@ -18,9 +18,9 @@ DAY = 86_400.0
 
 @pytest.fixture
 def table(tmp_path):
-    setting = {"task": "activities", "trained": "as it was", "bits": 8, "empty_cells": True}
+    setting = {"task": "activities", "trained": "as it was", "bits": 8, "empty_cells": True, "seed": 0}
     rows = [setting | {"accuracy": [a, a - 0.1], "uncompensated": [a, 0.2]} for a in (0.8, 0.9)]
-    rows.append(rows[0] | {"task": "keywords", "accuracy": [0.0, 0.0]})
+    rows += [rows[0] | {"task": "keywords", "accuracy": [0.0, 0.0]}, rows[0] | {"seed": 1, "accuracy": [0.0, 0.0]}]
     path = tmp_path / "analog.json"
     path.write_text(json.dumps({"times_s": [25.0, DAY], "rows": rows}))
     return path
@@ -85,12 +85,12 @@ def test_what_goes_wrong_in_a_students_function_is_a_sentence():
 def test_the_band_is_mean_and_spread_over_arrays(table):
     explorer = DriftExplorer(table=table, seconds=DAY)
     np.testing.assert_allclose(explorer.result.band, [[25.0, 0.85, 0.0707107], [DAY, 0.75, 0.0707107]], rtol=1e-5)
-    assert dict(explorer.rows(explorer.result))["12 arrays"] == "75.0% ± 7.1%"
+    assert dict(explorer.rows(explorer.result))["four arrays"] == "75.0% ± 7.1%"
     explorer.compensate = OFF
     np.testing.assert_allclose(explorer.result.band[1], [DAY, 0.2, 0.0])
     explorer.bits = 4  # without compensation, only 8 bits were measured
     assert len(explorer.result.band) == 0
-    assert dict(explorer.rows(explorer.result))["12 arrays"] == "–"
+    assert dict(explorer.rows(explorer.result))["four arrays"] == "–"
     explorer.picture().show(explorer.result, None)
 
 
