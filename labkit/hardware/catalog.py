@@ -8,6 +8,7 @@ it says so).
 from __future__ import annotations
 
 import csv
+import sys
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -59,6 +60,24 @@ def record(cls, data: dict, where: str):
         return cls(**data)
     except TypeError as error:
         raise ValueError(f"{where}: {error}") from None
+
+
+def line(name: str, value: float, unit: str, source: str, kind: str = "fitted") -> str:
+    """A number as it stands in a file of the catalog.
+
+    >>> line("factor", 1.02217, "x", "held-out network")
+    'factor = { value = 1.0222, unit = "x", source = "held-out network", kind = "fitted" }'
+    """
+    return f'{name} = {{ value = {value:.5g}, unit = "{unit}", source = "{source}", kind = "{kind}" }}'
+
+
+def rewrite(name: str, text: str) -> None:
+    """What a command that fits does with the new `catalog/<name>.toml`: writes it, or shows it when called with ``--print``."""
+    if "--print" in sys.argv:
+        print(text)
+    else:
+        (FOLDER / f"{name}.toml").write_text(text, encoding="utf-8")
+        print(f"wrote {FOLDER / name}.toml")
 
 
 def _quantities(node, where: str):

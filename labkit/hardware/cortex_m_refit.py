@@ -5,13 +5,12 @@ Coefficients and currents of every measured board and stack, and the factors of 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 import numpy as np
 
 from labkit.hardware import cortex_m, cortex_m_fit
-from labkit.hardware.catalog import FOLDER
+from labkit.hardware.catalog import line, rewrite
 from labkit.hardware.measurements import System, systems
 from labkit.hardware.validation import cortex_m_heldout as heldout
 from labkit.hardware.validation.cortex_m_heldout import HeldOut
@@ -32,10 +31,10 @@ def fitted_toml() -> str:
         source = "MLPerf Tiny " + ", ".join(f"{system.round} {system.submitter}" for system in group)
         values = cortex_m_fit.coefficients(group, prior)
         lines += ["[[fits]]", f'board = "{board}"', f'stack = "{stack}"']
-        lines += [_line(name, value, UNITS[name], source, "fitted") for name, value in zip(UNITS, values, strict=True)]
+        lines += [line(name, value, UNITS[name], source) for name, value in zip(UNITS, values, strict=True)]
         lines += [*_power_lines(board, group, source), ""]
     for core in sorted({board.core for board in cortex_m.boards().values()}):
-        lines += ["[[spreads]]", f'core = "{core}"', *(_line(*entry, "fitted") for entry in spread(core)), ""]
+        lines += ["[[spreads]]", f'core = "{core}"', *(line(*entry) for entry in spread(core)), ""]
     return "\n".join(lines)
 
 
@@ -77,21 +76,8 @@ def _power_lines(board: str, group: list[System], source: str) -> list[str]:
     """Mean current behind a linear regulator, mean power behind a switching one; nothing where no energy was measured."""
     name, unit = ("current_ma", "mA") if cortex_m.boards()[board].regulator == "ldo" else ("power_mw", "mW")
     values = np.concatenate([getattr(system, name) for system in group])
-    return [] if np.isnan(values).all() else [_line(name, float(np.nanmean(values)), unit, source + ", energy runs", "measured")]
-
-
-def _line(name: str, value: float, unit: str, source: str, kind: str) -> str:
-    return f'{name} = {{ value = {value:.5g}, unit = "{unit}", source = "{source}", kind = "{kind}" }}'
-
-
-def main() -> None:
-    text = fitted_toml()
-    if "--print" in sys.argv:
-        print(text)
-    else:
-        (FOLDER / "cortex_m_fitted.toml").write_text(text, encoding="utf-8")
-        print(f"wrote {FOLDER / 'cortex_m_fitted.toml'}")
+    return [] if np.isnan(values).all() else [line(name, float(np.nanmean(values)), unit, source + ", energy runs", "measured")]
 
 
 if __name__ == "__main__":
-    main()
+    rewrite("cortex_m_fitted", fitted_toml())

@@ -19,15 +19,15 @@ STEPS = 8  # of Gauss-Newton, none longer than LONGEST; four are enough from a g
 LONGEST = 0.5
 
 
-def relative_nnls(features: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Coefficients c >= 0 that minimise the sum of (features·c / target − 1)².
+def relative_nnls(features: np.ndarray, target: np.ndarray, known: np.ndarray | float = 0.0) -> np.ndarray:
+    """Coefficients c >= 0 that minimise the sum of ((features·c + known) / target − 1)².
 
     Relative errors, because a network of 0.3 M MACs should count as much as one of 12 M.
 
     >>> relative_nnls(np.array([[1.0, 0.0], [1.0, 1.0]]), np.array([2.0, 5.0]))
     array([2., 3.])
     """
-    return nnls(features / target[:, None], np.ones(len(target)))[0]
+    return nnls(features / target[:, None], 1 - known / target)[0]
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,13 @@ circuits finish a position before they start the next. Everything else about lat
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
-from scipy.optimize import nnls
 
-from labkit.hardware.catalog import FOLDER, load
+from labkit.hardware.catalog import line, load, rewrite
+from labkit.hardware.fitting import relative_nnls
 from labkit.hardware.fpga_designs import Design, designs
 
 SHARE = 0.8  # of held-out measurements that an interval is meant to hold
@@ -75,7 +74,7 @@ def fit_luts(known: Sequence[Design]) -> np.ndarray:
     """LUTs of a bit of a sum, a scaling, a stage and the shell, ``(4,)``; a bit product is published."""
     terms, target = np.array([design.lut_terms() for design in known]), np.array([design.lut for design in known])
     fixed = terms[:, :2] @ [1.0, load("fpga")["cost"]["lut_per_bit_product"].value]
-    return nnls(terms[:, 2:] / target[:, None], 1 - fixed / target)[0]
+    return relative_nnls(terms[:, 2:], target, fixed)
 
 
 def predict_luts(known: Sequence[Design], design: Design) -> float:
@@ -146,17 +145,8 @@ def fitted_toml() -> str:
 
 
 def _line(name: str, value: float, unit: str, source: str, kind: str = "fitted") -> str:
-    return f'{name} = {{ value = {value:.5g}, unit = "{unit}", source = "{SOURCE}: {source}", kind = "{kind}" }}'
-
-
-def main() -> None:
-    text = fitted_toml()
-    if "--print" in sys.argv:
-        print(text)
-    else:
-        (FOLDER / "fpga_fitted.toml").write_text(text, encoding="utf-8")
-        print(f"wrote {FOLDER / 'fpga_fitted.toml'}")
+    return line(name, value, unit, f"{SOURCE}: {source}", kind)
 
 
 if __name__ == "__main__":
-    main()
+    rewrite("fpga_fitted", fitted_toml())

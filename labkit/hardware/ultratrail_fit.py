@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import numpy as np
 
-from labkit.hardware.catalog import FOLDER
+from labkit.hardware.catalog import line, rewrite
 from labkit.hardware.fitting import relative_nnls
 from labkit.hardware.layer_table import LayerTable
 from labkit.hardware.ultratrail_area import AREA, POWER, area_terms, memory_depth, power_terms
@@ -90,24 +89,11 @@ def fitted_toml() -> str:
         lines += ["", f"[{quantity}]"]
         names = (AREA, POWER)[column]
         for name, value, unit in zip(names, values[3 * column :], UNITS[3 * column :], strict=False):
-            lines.append(_line(name, value, unit, SOURCE))
-        lines.append(_line("factor", interval_factor(near[:, column]), "x", "held-out network"))
-        lines.append(_line("far_factor", np.exp(np.abs(far[:, column]).max()), "x", "held-out array size, the largest of four"))
+            lines.append(line(name, value, unit, SOURCE))
+        lines.append(line("factor", interval_factor(near[:, column]), "x", "held-out network"))
+        lines.append(line("far_factor", np.exp(np.abs(far[:, column]).max()), "x", "held-out array size, the largest of four"))
     return "\n".join(lines) + "\n"
 
 
-def _line(name: str, value: float, unit: str, source: str) -> str:
-    return f'{name} = {{ value = {value:.5g}, unit = "{unit}", source = "{source}", kind = "fitted" }}'
-
-
-def main() -> None:
-    text = fitted_toml()
-    if "--print" in sys.argv:
-        print(text)
-    else:
-        (FOLDER / "ultratrail_fitted.toml").write_text(text, encoding="utf-8")
-        print(f"wrote {FOLDER / 'ultratrail_fitted.toml'}")
-
-
 if __name__ == "__main__":
-    main()
+    rewrite("ultratrail_fitted", fitted_toml())
