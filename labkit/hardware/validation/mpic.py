@@ -1,4 +1,5 @@
-"""MPIC: what the device says against the published figures. The table is its only input, so the first two rows must be exact."""
+"""MPIC: what the device says against the published figures. The table is its only input, so the first two rows must be exact: they
+tell that it is applied as meant, not that it is true."""
 
 from __future__ import annotations
 
@@ -11,14 +12,13 @@ from labkit.hardware.validation.row import Case, Row, summarise
 from labkit.workload import WEIGHTED, Layer, Workload
 
 BITS = (8, 4, 2)
-KWS_MS, KWS_UJ = 5.06, 27.2  # MLPerf Tiny's DS-CNN in 8 bits: its MACs over the table, times 5.3825 mW, to three digits
-HAR_MS, HAR_UJ = 9e-3, 0.05  # arXiv 2209.00839, abstract: the smallest network of human-activity recognition
+KWS_MS, KWS_UJ = 5.06, 27.2  # by hand: MACs of DS-CNN over the table in 8 bits, times 5.3825 mW, to three digits
 
 
 def rows() -> list[Row]:
     return [
         summarise("MPIC", "latency", "published table, nine formats", format_cases(), at_most=1e-6),
-        summarise("MPIC", "latency and energy", "worked example, DS-CNN in 8 bits", example_cases(), at_most=0.2),
+        summarise("MPIC", "latency and energy", "worked by hand, DS-CNN in 8 bits", example_cases(), at_most=0.2),
         summarise("MPIC", "energy", "published pair of time and energy", [pair_case()], at_most=5.0),
     ]
 
@@ -46,7 +46,8 @@ def example_cases() -> list[Case]:
 
 def pair_case() -> Case:
     """Energy of whatever takes the published time."""
-    return Case("human activity, 9 µs", HAR_UJ, MPIC().power_mw * HAR_MS)
+    pair = load("mpic")["published"]
+    return Case("human activity, 9 µs", pair["har_uj"].value, MPIC().power_mw * pair["har_us"].value / 1e3)
 
 
 def one_layer(weight_bits: int, activation_bits: int) -> Workload:
