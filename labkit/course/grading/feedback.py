@@ -17,7 +17,8 @@ from labkit.course.grading.wording import clean, number
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'"
 CSS = f"""
 :root {{ color-scheme: light; }}
-body {{ font: 1rem/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; }}
+body {{ font: 1rem/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; }}
+body {{ max-width: 50rem; margin: 2rem auto; padding: 0 1rem; }}
 h1 {{ font-size: 1.6rem; line-height: 1.25; margin: 0; }}
 h2 {{ font-size: 1.15rem; margin: 1.8rem 0 .4rem; }}
 .who {{ margin: .2rem 0 1.2rem; color: #555; overflow-wrap: anywhere; }}
@@ -25,10 +26,10 @@ h2 {{ font-size: 1.15rem; margin: 1.8rem 0 .4rem; }}
 .status {{ border-left: .3rem solid {style.OURS}; padding: .1rem 0 .1rem .8rem; margin: 1.2rem 0; }}
 table {{ border-collapse: collapse; width: 100%; }}
 caption {{ text-align: left; color: #555; padding-bottom: .4rem; }}
-th, td {{ text-align: left; vertical-align: top; padding: .55rem .8rem .55rem 0; border-top: 1px solid #ccc; overflow-wrap: anywhere; }}
+th, td {{ text-align: left; vertical-align: top; padding: .55rem 1rem .55rem 0; border-top: 1px solid #ccc; }}
+th, .points {{ white-space: nowrap; }}
 thead th {{ border-top: 0; }}
-tbody th {{ white-space: nowrap; font-weight: 600; }}
-td.points {{ white-space: nowrap; }}
+.note, li {{ white-space: normal; overflow-wrap: anywhere; }}
 .mark {{ display: inline-block; width: 1.2rem; }}
 svg {{ display: block; margin-top: .2rem; }}
 @media print {{ body {{ margin: 0; max-width: none; }} tr, .status {{ break-inside: avoid; }} }}
@@ -76,23 +77,19 @@ def next_steps(result: Result) -> list[str]:
     if result.status == "unreadable":
         again = "save the notebook in JupyterLab (File, Save Notebook), close it, open it once more to see that it is whole"
         return [f"Please hand in again: {again}, and send the file that ends in .ipynb."]
-    open_ones = [exercise for exercise in result.exercises if exercise.points < exercise.max_points]
-    if not open_ones:
+    missing = [exercise for exercise in result.exercises if exercise.points < exercise.max_points]
+    if not missing:
         return ["Nothing is missing. Show somebody how you did it: that is the best way to keep it."]
-    names = _and([clean(exercise.exercise) for exercise in open_ones])
-    word = "exercise" if len(open_ones) == 1 else "exercises"
-    steps = [
-        f"Open the notebook at {word} {names}, run the test under it, and compare what it draws with the text of the exercise."
-    ]
+    where = "exercise " if len(missing) == 1 else "exercises "
+    where += _and([clean(exercise.exercise) for exercise in missing])
+    steps = [f"Open the notebook at {where}, run the test below, and compare what it draws with the text of the exercise."]
     if result.status == "timed out":
+        steps.append("Try slow code on a small input first. A loop that never ends often waits for a value that never changes.")
+    if any(exercise.points > 0 for exercise in missing):
         steps.append(
-            "Try the slow function on a small input first; a loop that never ends often waits for a value that never changes."
+            "Where you have some of the points, you are close: try other inputs, such as negative numbers or other shapes."
         )
-    if any(0 < exercise.points for exercise in open_ones):
-        steps.append(
-            "Where you have some of the points the idea is right: try other inputs, such as negative numbers or other shapes."
-        )
-    steps.append("The test shows one example; the grade comes from others, so write what works for any input.")
+    steps.append("A test shows one example and the grade comes from others, so write what works for any input.")
     return steps
 
 
@@ -104,11 +101,8 @@ def _total(result: Result) -> str:
 
 
 def _status(result: Result) -> str:
-    sentences = [wording.STATUS[result.status]]
-    note = clean(result.note)
-    if note and note not in sentences[0]:
-        sentences.append(note if note.endswith((".", "!", "?")) else f"{note}.")
-    return f'<p class="status"><strong>{result.status.capitalize()}.</strong> {_safe(" ".join(sentences))}</p>'
+    sentences = f"{wording.STATUS[result.status]} {wording.sentence(result.note)}"
+    return f'<p class="status"><strong>{result.status.capitalize()}.</strong> {_safe(sentences)}</p>'
 
 
 def _table(exercises: tuple[ExerciseResult, ...]) -> str:
@@ -126,13 +120,12 @@ def _table(exercises: tuple[ExerciseResult, ...]) -> str:
 def _row(exercise: ExerciseResult) -> str:
     full = exercise.points >= exercise.max_points
     mark, words = ("✓", "all points") if full else ("◐", "some of the points") if exercise.points > 0 else ("○", "none yet")
-    saw = clean(exercise.note) or ("Right." if full else "Not right yet.")
+    saw = wording.sentence(exercise.note) or ("Right." if full else "Not right yet.")
     points = f"{number(exercise.points)} of {number(exercise.max_points)}"
-    return (
-        f'<tr><th scope="row">{_safe(exercise.exercise)}</th>'
-        f'<td class="points"><span class="mark" role="img" aria-label="{words}">{mark}</span>{points}'
-        f"{_bar(exercise.points, exercise.max_points, 120, 10)}</td><td>{_safe(saw[0].upper() + saw[1:])}</td></tr>"
-    )
+    bar = _bar(exercise.points, exercise.max_points, 120, 10)
+    sign = f'<span class="mark" role="img" aria-label="{words}">{mark}</span>'
+    cells = f'<td class="points">{sign}{points}{bar}</td><td class="note">{_safe(saw)}</td>'
+    return f'<tr><th scope="row">{_safe(exercise.exercise)}</th>{cells}</tr>'
 
 
 def _bar(points: float, max_points: float, width: int, height: int) -> str:
@@ -146,7 +139,7 @@ def _bar(points: float, max_points: float, width: int, height: int) -> str:
 
 
 def _section(heading: str, sentences) -> str:
-    items = "\n".join(f"<li>{_safe(sentence)}</li>" for sentence in sentences)
+    items = "\n".join(f"<li>{_safe(wording.sentence(sentence))}</li>" for sentence in sentences)
     return f"<h2>{heading}</h2>\n<ul>\n{items}\n</ul>"
 
 

@@ -80,7 +80,8 @@ def draw(results: Sequence[Result]):
     rows, cols = table.shape
     with rc_context(style.RC):
         height = max(ROW * rows if rows <= NAMED else TALL, 1.1)  # of the heat map, in inches
-        figure = Figure(figsize=(max(COLUMN * cols + 3.0, 7.5), height + 2.9))
+        names = max(len(_short(name, LONGEST_NAME)) for name in students) if rows <= NAMED else 8
+        figure = Figure(figsize=(max(COLUMN * cols, 5.0) + LETTER * names + 1.5, height + 2.9))
         top, heat = figure.subplots(2, 1, sharex=True, height_ratios=[1.4, height])
         _bars(top, columns, mean_shares(table))
         _heat(figure, heat, students, columns, table)
@@ -103,7 +104,7 @@ def _bars(axes, columns: list, means: np.ndarray) -> None:
         label = f"{100 * mean:.0f}" + ("\nhardest" if i == hardest and len(means) > 1 else "")
         axes.text(i, 100 * mean + 3, label, ha="center", va="bottom", fontsize=9)
     axes.set(ylim=(0, 140), yticks=[0, 50, 100], ylabel="% of points")
-    axes.set_title("Mean share of the points of each exercise, of those who handed it in")
+    axes.set_title("Mean share of the points, of those who handed in")
     axes.grid(visible=False)
     axes.tick_params(labelbottom=False, bottom=False)
 
@@ -115,7 +116,7 @@ def _heat(figure, axes, students: list[str], columns: list[tuple[str, str]], tab
     colours = colormaps["viridis"].with_extremes(bad="#E5E5E5")
     image = axes.imshow(100 * table, cmap=colours, vmin=0, vmax=100, aspect="auto")
     axes.grid(visible=False)
-    axes.set_title("Share of each student, best on top; grey: not handed in, or unreadable")
+    axes.set_title("Each student, best on top; grey: not handed in, or unreadable")
     axes.set_xticks(range(len(columns)), [_short(exercise, 8) for _, exercise in columns], parse_math=False)
     axes.set_xlabel("exercise", labelpad=18)
     _labs(axes, [lab for lab, _ in columns])

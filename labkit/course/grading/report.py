@@ -101,4 +101,8 @@ def _line(result: Result, page: str) -> str:
     link = f'<a href="{escape(quote(page))}"><bdi>{escape(clean(result.student))}</bdi></a>'
     points = f"{number(result.points)} of {number(result.max_points)}"
     words = [clean(word) for word in (result.lab, points, result.status, result.note, result.sandbox)]
-    return f'<tr><th scope="row">{link}</th>' + "".join(f"<td>{escape(word)}</td>" for word in words) + "</tr>"
+    return (
+        f'<tr><th scope="row" class="note">{link}</th>'
+        + "".join(f'<td class="note">{escape(word)}</td>' for word in words)
+        + "</tr>"
+    )

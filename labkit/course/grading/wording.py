@@ -10,11 +10,12 @@ from collections.abc import Iterable
 
 STATUS = {  # what a status means, said to the student
     "ok": "Everything ran as you handed it in.",
-    "repaired": "Something in the notebook was moved, changed or missing. It was put right before grading and cost no points by itself.",
+    "repaired": "Something in the notebook was moved, changed or missing. It was put right before grading; that alone costs nothing.",
     "timed out": "Some of your code took too long and was stopped. Whatever had finished kept its points.",
     "unreadable": "The file could not be opened as a notebook, so nothing was graded. That says nothing about your work.",
 }
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)  # no file on Windows may be called so
+REVERSING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 LONGEST = 48  # letters in a file name: at four bytes each, and with a hash, still below the 255 bytes of most file systems
 
 
@@ -38,19 +39,31 @@ def title(lab: str) -> str:
 
 
 def clean(text: str) -> str:
-    """`text` in one line that any file can hold: runs of white space become a space, control characters and lone surrogates a �.
+    """`text` in one line that any file can hold and that reads as it is stored.
+
+    Runs of white space become a space; control characters, lone surrogates, and marks that reverse the text after them become a �.
 
     >>> clean("two\\nlines\\x00")
     'two lines�'
     """
     text = " ".join(text.split())
-    return "".join("�" if unicodedata.category(letter) in ("Cc", "Cs") else letter for letter in text)
+    return "".join("�" if letter in REVERSING or unicodedata.category(letter) in ("Cc", "Cs") else letter for letter in text)
+
+
+def sentence(text: str) -> str:
+    """A note as a sentence: a capital letter and a full stop.
+
+    >>> sentence("its shape is (4, 3)"), sentence("Why?"), sentence("")
+    ('Its shape is (4, 3).', 'Why?', '')
+    """
+    text = clean(text)
+    return text[:1].upper() + text[1:] + ("." if text and text[-1] not in ".!?" else "")
 
 
 def file_name(name: str) -> str:
     """A file name for a student or a lab that is harmless on every system.
 
-    Letters of all scripts, digits and ``. _ @ + -`` stay. A name that had to be changed ends in eight digits of its SHA-256, so that
+    Letters of all scripts, digits and ``. _ @ + -`` stay. A name that had to be changed ends in eight digits of its SHA-256:
     different names stay different.
 
     >>> file_name("Ada.Lovelace@uni.edu"), file_name("../x"), file_name("CON")
