@@ -19,6 +19,8 @@ error, and what it would have defined is not there (so cells that use that need 
         features = frame(recording, 400, 160)
         plt.imshow(features.T)
 
+``check()`` prints a table of the tests that ran so far; `labkit check 01` runs the notebook anew and prints the same table.
+
 With ``LABKIT_STRICT=1`` (the build and nbval set it for solutions) a failing test raises, and `needs` hides nothing.
 Titles tell the tests of an exercise apart, so give each its own.
 """
@@ -26,17 +28,19 @@ Titles tell the tests of an exercise apart, so give each its own.
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from collections.abc import Callable
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from labkit.course import pictures, style
+from labkit.course import pictures, progress, style
 from labkit.course.compare import ATOL, NUMBERS, RTOL, bundle, difference, encode
 
-_passed: dict[str, dict[str, bool]] = {}  # exercise -> title of a test -> whether it passed when it last ran
+_ran: dict[str, dict[str, _Test]] = {}  # exercise -> title of a test -> how it came out when it last ran
 
 
 def value(x: Any) -> None:
@@ -88,7 +92,7 @@ def true(exercise: str, claim: Callable[[], Any] | Any, says: str, *, title: str
 
 def done(*exercises: str) -> bool:
     """Whether all tests of these exercises that ran so far passed (and one ran at least)."""
-    return all(_passed.get(exercise) and all(_passed[exercise].values()) for exercise in exercises)
+    return all(_ran.get(exercise) and all(test.passed for test in _ran[exercise].values()) for exercise in exercises)
 
 
 @contextmanager
@@ -106,6 +110,15 @@ def needs(*exercises: str):
             print(f"(It stopped with {_sentence(error)}.)")
 
 
+def rows() -> list[dict]:
+    """What `check()` prints, an exercise a row: how many of its tests passed, and what is wrong in the first that did not."""
+    rows = []
+    for exercise, tests in _ran.items():
+        failed = [test.todo for test in tests.values() if not test.passed]
+        rows.append({"exercise": exercise, "passed": len(tests) - len(failed), "tests": len(tests), "todo": next(iter(failed), "")})
+    return rows
+
+
 def publish(data: dict) -> None:
     """Shows a bundle of representations under the cell."""
     from IPython.display import display
@@ -114,8 +127,8 @@ def publish(data: dict) -> None:
 
 
 def forget() -> None:
-    """Forgets which tests passed, as a restarted kernel does."""
-    _passed.clear()
+    """Forgets which tests ran, as a restarted kernel does."""
+    _ran.clear()
 
 
 class _Test:
@@ -123,12 +136,15 @@ class _Test:
 
     def __init__(self, exercise: str, title: str, hint: str):
         self.exercise, self.title, self.hint = str(exercise), title, hint
-        self.outcome = ""
+        self.passed, self.outcome, self.todo = False, "", ""
 
     def passes(self, note: str = "") -> None:
         self._ends(True, f"passed{self._about}" + (f": {note}" if note else ""))
 
     def fails(self, why: str) -> None:
+        self.todo = f"{self.title}: {why}" if self.title else why
+        if self.hint:
+            self.todo += f" (hint: {self.hint})"
         self._ends(False, f"not yet{self._about}: {why}" + (f"\n  Hint: {self.hint}" if self.hint else ""))
 
     @property
@@ -136,8 +152,8 @@ class _Test:
         return f" ({self.title})" if self.title else ""
 
     def _ends(self, passed: bool, outcome: str) -> None:
-        self.outcome = outcome
-        _passed.setdefault(self.exercise, {})[self.title] = passed
+        self.passed, self.outcome = passed, outcome
+        _ran.setdefault(self.exercise, {})[self.title] = self
         print(f"exercise {self.exercise}: {outcome}")
 
 
@@ -150,7 +166,7 @@ def _test(exercise: str, title: str, hint: str):
         test.fails("there is no code of yours yet")
     except Exception as error:
         test.fails(f"your code stopped with {_sentence(error)}")
-    if _strict() and not _passed[test.exercise][test.title]:
+    if _strict() and not test.passed:
         raise AssertionError(f"exercise {test.exercise}: {test.outcome}")
 
 
@@ -186,3 +202,17 @@ def _sentence(error: Exception) -> str:
 def _short(x: Any) -> str:
     text = repr(x)
     return text if len(text) <= 120 else text[:117] + "..."
+
+
+class _Callable(ModuleType):
+    """This module can be called: in a notebook ``check()`` is the shortest name for the question."""
+
+    def __call__(self) -> None:
+        """Prints how the tests that ran so far came out. One that failed raises under ``CI=true`` or ``LABKIT_STRICT=1``."""
+        so_far = rows()
+        print(progress.table(so_far) if so_far else "No test ran yet; run the notebook's cells from the top.")
+        if progress.failed(so_far) and progress.judged():
+            raise AssertionError(progress.verdict(so_far))
+
+
+sys.modules[__name__].__class__ = _Callable

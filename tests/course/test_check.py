@@ -11,7 +11,8 @@ from labkit.course import check
 
 
 @pytest.fixture(autouse=True)
-def fresh():
+def fresh(monkeypatch):
+    monkeypatch.delenv("CI", raising=False)  # some of these tests are about it
     check.forget()
     yield
     check.forget()
@@ -132,3 +133,47 @@ def test_value_sends_what_it_is_given(shown):
     (bundle,) = shown
     sent = bundle["application/vnd.labkit.value+json"]
     assert sent["values"]["shape"]["values"] == [2, 3] and sent["values"]["name"]["values"] == "dw"
+
+
+@pytest.fixture
+def half(capsys):
+    """Exercise 1 is done, exercise 2 half."""
+    check.equal("1", 1, 1, title="one")
+    check.equal("2", 1, 1, title="first")
+    check.true("2", lambda: False, "the sum is 1", hint="divide by it")
+    capsys.readouterr()
+
+
+def test_check_prints_a_table_of_the_tests_that_ran(half, capsys):
+    assert check() is None
+    assert capsys.readouterr().out.splitlines() == [
+        "exercise  tests passed  what to do",
+        "1         1 of 1        nothing, done",
+        "2         1 of 2        the sum is 1: not so (hint: divide by it)",
+        "Exercise 2 is not done yet.",
+    ]
+
+
+def test_check_before_any_test_says_so(capsys):
+    check()
+    assert capsys.readouterr().out == "No test ran yet; run the notebook's cells from the top.\n"
+
+
+@pytest.mark.parametrize("variable, value", [("CI", "true"), ("LABKIT_STRICT", "1")])
+def test_check_raises_where_it_counts(half, monkeypatch, capsys, variable, value):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(AssertionError, match="Exercise 2 is not done yet"):
+        check()
+    assert "1 of 2" in capsys.readouterr().out  # the table comes first
+    monkeypatch.setenv("LABKIT_STRICT", "0")  # said in so many words, this is a class, even in continuous integration
+    check()
+    monkeypatch.setenv("LABKIT_STRICT", "1")
+    check.equal("2", 1, 1, title="the sum is 1")
+    check()
+
+
+def test_a_long_sentence_stays_in_its_column(capsys):
+    check.true("1", lambda: False, "word " * 40)
+    check()
+    lines = capsys.readouterr().out.splitlines()[-4:-1]
+    assert all(len(line) <= 100 and line.startswith(" " * 24 + "word") for line in lines[1:])
