@@ -11,10 +11,10 @@ import numpy as np
 
 from labkit.hardware import cortex_m, cortex_m_fit
 from labkit.hardware.catalog import line, rewrite
+from labkit.hardware.intervals import conformal_factor
 from labkit.hardware.measurements import System, systems
 from labkit.hardware.validation import cortex_m_heldout as heldout
 from labkit.hardware.validation.cortex_m_heldout import HeldOut
-from labkit.hardware.validation.intervals import conformal_factor
 
 UNITS = {"c_conv": "cycles/MAC", "c_fc": "cycles/MAC", "c_out": "cycles/output"}
 

@@ -16,8 +16,8 @@ import numpy as np
 from labkit.hardware.catalog import line, load, rewrite
 from labkit.hardware.fitting import relative_nnls
 from labkit.hardware.fpga_designs import Design, designs
+from labkit.hardware.intervals import asymmetric_factors
 
-SHARE = 0.8  # of held-out measurements that an interval is meant to hold
 DRAINS = np.arange(0.0, 201.0, 5.0)  # cycles a position of hls4ml, tried one by one
 SOURCE = "fpga_designs.csv"
 
@@ -105,13 +105,8 @@ def held_out(quantity: str) -> tuple[tuple[Design, float], ...]:
 
 
 def factors(pairs: Sequence[tuple[Design, float]], quantity: str) -> tuple[float, float]:
-    """Between these factors of a prediction the next measurement lies SHARE of the time; 1 is always between them.
-
-    Weibull's plotting positions, rank / (n + 1): of n errors, the next one exceeds the largest once in n + 1 times.
-    """
-    ratios = [getattr(design, quantity) / predicted for design, predicted in pairs]
-    low, high = np.quantile(ratios, [(1 - SHARE) / 2, (1 + SHARE) / 2], method="weibull")
-    return min(float(low), 1.0), max(float(high), 1.0)
+    """The ends of the 80 % interval around a prediction, from these predictions and their measurements."""
+    return asymmetric_factors([getattr(design, quantity) / predicted for design, predicted in pairs])
 
 
 PREDICT: dict[str, Callable] = {

@@ -11,6 +11,7 @@ import numpy as np
 
 from labkit.hardware.catalog import line, rewrite
 from labkit.hardware.fitting import relative_nnls
+from labkit.hardware.intervals import conformal_factor
 from labkit.hardware.layer_table import LayerTable
 from labkit.hardware.ultratrail_area import AREA, POWER, area_terms, memory_depth, power_terms
 from labkit.hardware.ultratrail_cycles import cycles_and_words
@@ -68,14 +69,6 @@ def log_errors(predicted: np.ndarray) -> np.ndarray:
     return np.log(published() / predicted)
 
 
-def interval_factor(errors: np.ndarray) -> float:
-    """The next published figure lies within this factor of its prediction eight times out of ten.
-
-    Errors of n networks cut the line into n + 1 parts, and the next error is as likely in each ("weibull").
-    """
-    return float(np.exp(np.quantile(np.abs(errors), 0.8, method="weibull")))
-
-
 def array_size(network: Network) -> int:
     return network.array
 
@@ -90,7 +83,7 @@ def fitted_toml() -> str:
         names = (AREA, POWER)[column]
         for name, value, unit in zip(names, values[3 * column :], UNITS[3 * column :], strict=False):
             lines.append(line(name, value, unit, SOURCE))
-        lines.append(line("factor", interval_factor(near[:, column]), "x", "held-out network"))
+        lines.append(line("factor", conformal_factor(near[:, column]), "x", "held-out network"))
         lines.append(line("far_factor", np.exp(np.abs(far[:, column]).max()), "x", "held-out array size, the largest of four"))
     return "\n".join(lines) + "\n"
 

@@ -10,13 +10,13 @@ import labkit
 from labkit.hardware import cortex_m_fit
 from labkit.hardware.catalog import read_csv
 from labkit.hardware.cortex_m_fit import author
+from labkit.hardware.intervals import conformal_factor
 from labkit.hardware.measurements import BENCHMARKS, systems
 from labkit.hardware.reference import reference
 from labkit.hardware.validation import cortex_m as rows_of
 from labkit.hardware.validation import cortex_m_heldout as heldout
 from labkit.hardware.validation import stm32_model_zoo
 from labkit.hardware.validation.cortex_m import BOARD, NETWORK, ONE
-from labkit.hardware.validation.intervals import conformal_factor
 
 ROWS = {(row.family, row.quantity, row.protocol): row for row in rows_of.rows()}
 FIGURES = [("M4", "latency", 10), ("M7", "latency", 6), ("M33", "latency", 10)]

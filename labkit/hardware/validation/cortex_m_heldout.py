@@ -17,8 +17,8 @@ import numpy as np
 from labkit.hardware import cortex_m_fit
 from labkit.hardware.cortex_m_fit import EVERY, author, predicted_cycles
 from labkit.hardware.fitting import Prior
+from labkit.hardware.intervals import conformal_factor
 from labkit.hardware.measurements import BENCHMARKS, System, systems
-from labkit.hardware.validation.intervals import conformal_factor
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy.stats import spearmanr
 
-SHARE = 0.8  # of held-out measurements that an interval is meant to hold
-
 
 @dataclass(frozen=True)
 class Case:

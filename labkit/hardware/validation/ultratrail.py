@@ -13,6 +13,7 @@ import numpy as np
 
 from labkit.hardware import ultratrail_fit as fit
 from labkit.hardware.fitting import relative_nnls
+from labkit.hardware.intervals import conformal_factor
 from labkit.hardware.ultratrail_networks import networks
 from labkit.hardware.validation.row import Case, Row, rank_correlation, summarise
 
@@ -47,7 +48,7 @@ def held_out_cases(quantity: str) -> list[Case]:
     predicted, column = fit.held_out(), ("area", "power").index(quantity)
     errors, cases = fit.log_errors(predicted)[:, column], []
     for i, case in enumerate(_cases(column, predicted)):
-        factor = fit.interval_factor(np.delete(errors, i))
+        factor = conformal_factor(np.delete(errors, i))
         cases.append(replace(case, low=case.predicted / factor, high=case.predicted * factor))
     return cases
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from labkit.hardware.validation.row import SHARE
+SHARE = 0.8  # of held-out measurements that an interval is meant to hold
 
 
 def conformal_factor(log_errors: Sequence[float]) -> float:
@@ -26,3 +26,17 @@ def conformal_factor(log_errors: Sequence[float]) -> float:
     errors = np.sort(np.abs(log_errors))
     rank = min(math.ceil((len(errors) + 1) * SHARE), len(errors))
     return float(np.exp(errors[rank - 1]))
+
+
+def asymmetric_factors(ratios: Sequence[float]) -> tuple[float, float]:
+    """Between these factors of its prediction the next measurement lies with probability `SHARE`, given measured / predicted.
+
+    For errors that lean to one side. Of n cases, the next one exceeds the largest once in n + 1 times (Weibull's plotting
+    positions, rank / (n + 1)). 1 is always between the two.
+
+    >>> low, high = asymmetric_factors([0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7])
+    >>> round(low, 2), round(high, 2)
+    (0.9, 1.7)
+    """
+    low, high = np.quantile(ratios, [(1 - SHARE) / 2, (1 + SHARE) / 2], method="weibull")
+    return min(float(low), 1.0), max(float(high), 1.0)
