@@ -92,17 +92,15 @@ def index(results: Sequence[Result], pages: Sequence[str], picture: str | None) 
     summary = escape(overview.sentence(results))
     image = f'<p><img src="{picture}" alt="{summary}" style="max-width:100%"></p>' if picture else ""
     rows = "\n".join(_line(result, page) for result, page in zip(results, pages, strict=True))
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Student", "Lab", "Points", "Status", "Note", "Sandbox"))
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("Student", "Lab", "Points", "Status", "Sandbox", "Note"))
     table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
     return feedback.document("Grading overview", f"<h1>Grading overview</h1>\n<p>{summary}</p>\n{image}\n{table}")
 
 
 def _line(result: Result, page: str) -> str:
     link = f'<a href="{escape(quote(page))}"><bdi>{escape(clean(result.student))}</bdi></a>'
-    points = f"{number(result.points)} of {number(result.max_points)}"
-    words = [clean(word) for word in (result.lab, points, result.status, result.note, result.sandbox)]
-    return (
-        f'<tr><th scope="row" class="note">{link}</th>'
-        + "".join(f'<td class="note">{escape(word)}</td>' for word in words)
-        + "</tr>"
-    )
+    points = f"{number(result.points)} of {number(result.max_points)}" if result.max_points else "–"
+    words = (result.lab, points, result.status, result.sandbox)
+    cells = "".join(f'<td class="points">{escape(clean(word))}</td>' for word in words)
+    note = f'<td class="note">{escape(wording.sentence(result.note))}</td>'
+    return f'<tr><th scope="row" class="note">{link}</th>{cells}{note}</tr>'

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 STATUS = {  # what a status means, said to the student
     "ok": "Everything ran as you handed it in.",
-    "repaired": "Something in the notebook was moved, changed or missing. It was put right before grading; that alone costs nothing.",
+    "repaired": "Something in the notebook was moved, changed or missing. It was put right before grading, which costs nothing.",
     "timed out": "Some of your code took too long and was stopped. Whatever had finished kept its points.",
     "unreadable": "The file could not be opened as a notebook, so nothing was graded. That says nothing about your work.",
 }
