@@ -1,7 +1,7 @@
 """A copy of labkit without the functions that a lab asks a student to write.
 
-While a lab is graded its kernel imports this copy, so an answer cannot borrow the original, nor read its source. A taken function or
-class is still there, under every name it is exported by, and raises one sentence when it is called: code that only imports it
+While a lab is graded its kernel imports this copy, so an answer cannot borrow the original, nor read its source. A taken function
+or class is still there, under every name it is exported by, and raises one sentence when it is called: code that only imports it
 goes on.
 """
 
@@ -19,14 +19,15 @@ from pathlib import Path
 from labkit.naming import did_you_mean
 
 PACKAGE = Path(__file__).resolve().parents[2]
+INSIDE = ("__init__.py", "zygote.py", "processes.py", "student_kernel.py")  # of this room
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def copy_without(names: Sequence[str], cache: str | Path, package: str | Path = PACKAGE) -> Path:
     """The folder to import labkit from: `cache`/labkit-<hash>, written on the first call for this content and these names.
 
-    `names` are dotted, with or without the leading ``labkit.``: a function, a class, or a method of a class. Raises ValueError for a
-    name that is none of these.
+    `names` are dotted, with or without the leading ``labkit.``: a function, a class, or a method of a class. Raises ValueError for
+    a name that is none of these. Of the grader the copy keeps only what runs inside the sandbox.
     """
     package = Path(package)
     names = sorted({name.removeprefix(f"{package.name}.") for name in names})
@@ -39,6 +40,9 @@ def copy_without(names: Sequence[str], cache: str | Path, package: str | Path = 
         shutil.copytree(package, scratch / package.name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
         for name in names:
             _take(scratch / package.name, name)
+        for file in (scratch / package.name / "course" / "grading").glob("*.py"):
+            if file.name not in INSIDE:
+                file.unlink()
         scratch.chmod(0o755)  # the kernel may run as another user
         os.replace(scratch, target)
     except OSError:

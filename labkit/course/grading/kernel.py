@@ -7,6 +7,7 @@ then killed. nbval's own loop (`IPyNbCell.runtest`) does the rest.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections import deque
@@ -16,6 +17,7 @@ import zmq
 from jupyter_client.blocking import BlockingKernelClient
 from nbval.kernel import RunningKernel
 
+from labkit.course.compare import MIME
 from labkit.course.grading.records import Limits
 from labkit.course.grading.warm import Connection, GraderError, Warm
 
@@ -24,7 +26,8 @@ GRACE_S = 2.0  # after Ctrl-C, and for the last outputs after a reply
 HEADER_BYTES = 10_000
 MESSAGE_BYTES = 32 << 20  # more is not even read; the connection is closed (ZMQ_MAXMSGSIZE)
 QUEUE = 64  # messages that may wait on our side
-OF_INTEREST = ("status", "error", "display_data", "execute_result")
+DISPLAYS = ("display_data", "execute_result")
+OF_INTEREST = ("status", "error", *DISPLAYS)
 MOST_MESSAGES = 1000  # kept of one cell
 
 
@@ -77,7 +80,7 @@ class SandboxKernel(RunningKernel):
         return super().execute_cell_input(cell_input, allow_stdin=False)
 
     def await_reply(self, msg_id, timeout=None):
-        """Returns when the kernel answers. Raises Empty after `timeout` seconds or at the deadline, Stopped when the kernel ends."""
+        """Returns when the kernel answers. Raises Empty when time is over (`timeout`, or the deadline), Stopped when it ends."""
         end = min(time.monotonic() + timeout, self.deadline)
         while time.monotonic() < end:
             if self._read(msg_id, min(0.5, end - time.monotonic())):
@@ -110,7 +113,7 @@ class SandboxKernel(RunningKernel):
         """Ends the kernel and all it started."""
         self.kc.stop_channels()
         self.kc.context.destroy(linger=0)
-        if self.warm.alive:
+        with contextlib.suppress(GraderError):  # the warm process has ended, so all it started has too
             self.warm.clear()
 
     def _read(self, msg_id: str, seconds: float) -> bool:
@@ -138,6 +141,8 @@ class SandboxKernel(RunningKernel):
         full = len(self._inbox) >= MOST_MESSAGES or self._bytes + size > self.limits.output_bytes
         end = header.get("msg_type") == "status"
         if header.get("msg_type") not in OF_INTEREST or parent.get("msg_id") != msg_id or (full and not end):
+            return
+        if header["msg_type"] in DISPLAYS and not any(MIME.encode() in frame.bytes for frame in frames):  # a picture, say
             return
         try:
             _, parts = self.kc.session.feed_identities([frame.bytes for frame in frames])

@@ -6,6 +6,7 @@ used: to nbval a cell without an error has passed, here a check has passed when 
 
 from __future__ import annotations
 
+import builtins
 import json
 import re
 import time
@@ -137,27 +138,41 @@ class SheetCell(LabCell):
         return not self.comparison_traceback[0]
 
     def _difference(self, got: list, want: list[dict]) -> str:
-        """Why a check fails, without what is expected: the words of `compare.verdict` up to there. Empty when it passes."""
+        """Why a check fails, in words of the grader only. Empty when it passes."""
         if not all(map(well_formed, got)):
             return "what it sent is not a value"
         try:
             why = verdict(want, got, self.labkit["rtol"], self.labkit["atol"])
-        except (ValueError, TypeError, OverflowError) as error:
-            why = f"the value cannot be compared ({type(error).__name__})"
-        said, hidden, _ = why.partition(", not ")
-        return f"{said}, which is not as expected" if hidden else said
+        except (ValueError, TypeError, OverflowError):
+            return "the value cannot be compared"
+        if not why or why == "the cell produced no value":
+            return why
+        if why.startswith("the cell produced"):
+            return "it sent more or fewer values than it should"
+        kinds = {"its shape": "its shape is not the expected one", "its keys": "its keys are not the expected ones"}
+        return next((kinds[key] for key in kinds if key in why), "its value is not the expected one")
 
     def message(self, error: BaseException) -> str:
-        """One sentence for the student."""
+        """One sentence for the student.
+
+        An error's text is the submission's to choose, and once a check has run it could carry what the check asks; then only the
+        kind of the error is told.
+        """
         raised = [output for output in self.test_outputs or [] if output["output_type"] == "error"]
         if not isinstance(error, NbCellError):
-            text = str(error)
-        elif raised:
-            text = f"it stopped with {raised[-1]['ename']}: {raised[-1]['evalue']}"
-        else:
-            text = self.comparison_traceback[0]
-        text = " ".join(re.sub(r"\x1b\[[0-9;]*m|[\x00-\x1f\x7f]", " ", text[: 10 * MESSAGE_CHARACTERS]).split())
-        return text if len(text) <= MESSAGE_CHARACTERS else text[: MESSAGE_CHARACTERS - 1] + "…"
+            return _one_line(str(error))
+        if not raised:
+            return self.comparison_traceback[0]
+        name, text = raised[-1]["ename"], raised[-1]["evalue"]
+        if not any(cell.is_check for cell in self.parent.ran):
+            return _one_line(f"it stopped with {name}: {text}")
+        known = isinstance(getattr(builtins, name, None), type) and issubclass(getattr(builtins, name), BaseException)
+        return f"it stopped with {'an' if name[0] in 'AEIOU' else 'a'} {name}" if known else "it stopped with an error"
+
+
+def _one_line(text: str) -> str:
+    text = " ".join(re.sub(r"\x1b\[[0-9;]*m|[\x00-\x1f\x7f]", " ", text[: 10 * MESSAGE_CHARACTERS]).split())
+    return text if len(text) <= MESSAGE_CHARACTERS else text[: MESSAGE_CHARACTERS - 1] + "…"
 
 
 class Plugin:

@@ -1,7 +1,7 @@
 """Whether what a submission sent is a value at all.
 
-`compare.encode` writes payloads in one form only. A submission can send anything by hand, and what is not of that form must not reach
-the comparison: an empty list in place of a number, say, would differ from nothing in numpy's broadcasting.
+`compare.encode` writes payloads in one form only. A submission can send anything by hand, and what is not of that form must not
+reach the comparison: an empty list in place of a number, say, would differ from nothing in numpy's broadcasting.
 """
 
 from __future__ import annotations

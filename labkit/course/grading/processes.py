@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -67,16 +68,12 @@ def kill_all() -> None:
     end = time.monotonic() + 10
     while time.monotonic() < end:
         if os.getpid() == 1:  # in a namespace of its own the system call knows them all, and at once
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(-1, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         else:
             for pid in below():
-                try:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
-                except (ProcessLookupError, PermissionError):
-                    pass
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass

@@ -34,10 +34,11 @@ from labkit.course.grading.records import Limits, Outcome, Sheet  # noqa: E402
 from labkit.course.grading.warm import GraderError, Warm  # noqa: E402
 
 SPARE_S = 60  # over the notebook's own budget: starting kernels, comparing values
+BROKEN = "not run, because the grader broke twice while it ran this notebook"
 PYTEST = [
-    "-p", "nbval.plugin", "-p", "no:cacheprovider", "-p", "no:doctest", "-p", "no:logging", "-p", "no:warnings", "-p", "no:junitxml",
-    "-p", "no:unraisableexception", "-p", "no:threadexception", "-p", "no:faulthandler", "-c", os.devnull, "--noconftest", "-s", "-q",
-    "--tb=no", "--color=no",
+    "-p", "nbval.plugin", "-c", os.devnull, "--noconftest", "-s", "-q", "--tb=no", "--color=no",
+    *(f"-pno:{name}" for name in ("cacheprovider", "doctest", "logging", "warnings", "junitxml", "faulthandler")),
+    *(f"-pno:{name}" for name in ("unraisableexception", "threadexception")),
 ]  # fmt: skip
 _warm: dict[tuple, Warm] = {}  # at most one: a class is graded lab by lab
 
@@ -46,16 +47,21 @@ def run(sheet: Sheet, limits: Limits, *, hides: Sequence[str] = (), workdir: str
     """What came of each cell of `sheet`, in order; points are the earned ones.
 
     `hides` are dotted names of labkit that the kernel must not have. `workdir` keeps the copies of labkit without them. `kind` is
-    "bubblewrap" or "none"; by default what `sandbox.available` says. Raises GraderError when the grader fails, never because of what
-    a submission does.
+    "bubblewrap" or "none"; by default what `sandbox.available` says. Raises GraderError when the grader fails, never because of
+    what a submission does.
     """
     kind = kind or sandbox.available()
     workdir = Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
-    try:
-        return _in_child(sheet, limits, lambda fresh=False: warm(kind, hides, workdir, fresh))
-    finally:
-        _tidy()
+    lines: list[dict] = []
+    for _ in range(2):  # a child that breaks gets a second chance
+        try:
+            lines = _in_child(sheet, limits, lambda fresh=False: warm(kind, hides, workdir, fresh))
+        finally:
+            _tidy()
+        if len(lines) == len(sheet.cells):
+            break
+    return _outcomes(sheet, lines)
 
 
 def warm(kind: str, hides: Sequence[str], workdir: Path, fresh: bool = False) -> Warm:
@@ -84,7 +90,7 @@ def _tidy() -> None:
             del _warm[key]
 
 
-def _in_child(sheet: Sheet, limits: Limits, source_of_warm) -> list[Outcome]:
+def _in_child(sheet: Sheet, limits: Limits, source_of_warm) -> list[dict]:
     source_of_warm()  # before the fork: the next submission shall have it too
     read, write = os.pipe()
     with tempfile.TemporaryDirectory(prefix="labsheet") as folder:
@@ -95,7 +101,10 @@ def _in_child(sheet: Sheet, limits: Limits, source_of_warm) -> list[Outcome]:
             _be_child(notebook, limits, source_of_warm, write)
         os.close(write)
         lines = _listen(read, child, limits.notebook_s + SPARE_S)
-    return _outcomes(sheet, lines)
+    broken = next((line["broken"] for line in lines if "broken" in line), None)
+    if broken:
+        raise GraderError(f"the lab {sheet.lab} could not be run: {broken}")
+    return lines
 
 
 def _be_child(notebook: Path, limits: Limits, source_of_warm, write: int) -> None:
@@ -105,7 +114,7 @@ def _be_child(notebook: Path, limits: Limits, source_of_warm, write: int) -> Non
         nowhere = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(nowhere, descriptor)
-        sys.stdin, sys.stdout, sys.stderr = open(0, closefd=False), open(1, "w", closefd=False), open(2, "w", closefd=False)
+        sys.stdout = sys.stderr = open(1, "w", closefd=False)  # noqa: SIM115  theirs may be a notebook's
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         os.environ.pop("PYTEST_ADDOPTS", None)
         os.chdir(notebook.parent)
@@ -133,12 +142,9 @@ def _listen(read: int, child: int, seconds: float) -> list[dict]:
 
 
 def _outcomes(sheet: Sheet, lines: list[dict]) -> list[Outcome]:
-    broken = next((line["broken"] for line in lines if "broken" in line), None)
-    if broken or len(lines) < len(sheet.cells):
-        raise GraderError(
-            f"the lab {sheet.lab} could not be run to its end ({broken or f'{len(lines)} of {len(sheet.cells)} cells'})"
-        )
-    return [Outcome(**line) for line in lines]
+    """An outcome for each cell. Those after a twofold end of the child count as failed: its only unusual input was this sheet."""
+    missing = [Outcome(cell.id, cell.kind, cell.exercise, 0, False, 0.0, BROKEN) for cell in sheet.cells[len(lines) :]]
+    return [Outcome(**line) for line in lines] + missing
 
 
 def _notebook(sheet: Sheet) -> dict:

@@ -1,8 +1,8 @@
 """Where a student's code runs: under bubblewrap, which gives a process its own view of the machine, without being root.
 
 Inside there is no network, no other process, no home, no course folder and no submission: only /usr and Python's own folders
-(read-only), a copy of labkit without the answers, the data cache (read-only) and two small folders in memory. Nothing on disk can be
-written, and nothing survives the sandbox.
+(read-only), a copy of labkit without the answers, the data cache (read-only) and two small folders in memory. Nothing on disk can
+be written, and nothing survives the sandbox.
 
 bubblewrap builds on the kernel's namespaces, https://github.com/containers/bubblewrap and namespaces(7). Where they are missing or
 forbidden, the same process runs bare; `why` says what that means.
@@ -53,6 +53,16 @@ def _obstacle() -> str:
     return "" if trial.returncode == 0 else f"this system forbids bubblewrap its work ({first or trial.returncode})"
 
 
+@lru_cache(maxsize=1)
+def _help() -> str:
+    return subprocess.run(["bwrap", "--help"], capture_output=True, text=True).stdout
+
+
+def _knows(option: str) -> bool:
+    """Whether this version has an option; Debian 11 and Ubuntu 22.04 bring one without the last two used here."""
+    return f" {option} " in _help() or f" {option}\n" in _help()
+
+
 def environment(labkit: str, scratch: str) -> dict[str, str]:
     """All that a kernel sees of the environment. `labkit` is the folder to import it from, `scratch` the one to write to."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
@@ -79,7 +89,8 @@ def command(labkit: Path) -> list[str]:
     """The bubblewrap arguments before a Python command line that runs inside, with the copy in `labkit` as its labkit."""
     arguments = [*_isolation(), *_system()]
     for folder in ("/dev/shm", SCRATCH):
-        arguments += ["--size", str(SCRATCH_BYTES), "--tmpfs", folder]
+        size = ["--size", str(SCRATCH_BYTES)] if _knows("--size") else []
+        arguments += [*size, "--tmpfs", folder]
     for folder in _python_folders():
         arguments += ["--ro-bind", folder, folder]
     if any(PACKAGE.is_relative_to(folder) for folder in ("/usr", *_python_folders())):
@@ -98,10 +109,12 @@ def _isolation() -> list[str]:
 
     As process 1 of its namespace the zygote cannot be killed from inside, and takes everything with it when it ends.
     """
+    nested = ["--disable-userns"] if _knows("--disable-userns") else []
     return [
         *("bwrap", "--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"),
         *("--uid", str(USER), "--gid", str(USER), "--cap-drop", "ALL", "--hostname", "lab"),
         *("--new-session", "--die-with-parent", "--as-pid-1"),
+        *nested,
     ]
 
 

@@ -28,6 +28,9 @@ class CappedStream(OutStream):
         self.written += len(text)
         return len(text)
 
+    def close(self):
+        """Stays open: what comes after a careless sys.stdout.close() must not suffer."""
+
     def set_parent(self, parent):
         self.written = 0  # another cell
         super().set_parent(parent)

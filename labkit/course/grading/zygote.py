@@ -50,8 +50,8 @@ class Zygote:
     def __init__(self, control: socket.socket, scratch: Path):
         self.control, self.scratch = control, scratch
         self.kernel: int | None = None  # its process
-        self.number = 0
-        self.memory = 0
+        self.number = self.memory = 0
+        self.unharmed = _condition()
 
     def serve(self) -> None:
         while True:
@@ -115,14 +115,26 @@ class Zygote:
         self.kernel = None
         processes.kill_all()
         wipe(self.scratch)
-        wipe(Path("/dev/shm")) if os.getpid() == 1 else None
+        if os.getpid() == 1:
+            wipe(Path("/dev/shm"))
+        if _condition() != self.unharmed:
+            raise OSError("a submission has changed what this process may use")
 
     def say(self, **message) -> None:
         self.control.send(json.dumps(message).encode())
 
 
+def _condition() -> list:
+    """What a submission could change of this process from another one (limits, share of the machine), and memory it left behind."""
+    limits = [resource.getrlimit(getattr(resource, name)) for name in sorted(dir(resource)) if name.startswith("RLIMIT_")]
+    shared = [Path("/proc/sysvipc", kind).read_text().count("\n") for kind in ("shm", "sem", "msg")] if os.getpid() == 1 else []
+    return [limits, os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0), os.sched_getaffinity(0), shared]
+
+
 def wipe(folder: Path) -> None:
     """Empties a folder, whatever is in it. Raises OSError when something cannot be removed."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)
     for entry in os.scandir(folder):
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path, ignore_errors=True)
