@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from labkit.course.grading import parsing
@@ -36,7 +37,11 @@ class Reading:
     later: set[str] = field(default_factory=set)
     binds: set[str] = field(default_factory=set)
     changes: set[str] = field(default_factory=set)
+    passed: set[str] = field(default_factory=set)  # given to a call, which may change it unless it is a function or a module
     aliases: set[tuple[str, str]] = field(default_factory=set)
+    functions: dict[str, Reading] = field(default_factory=dict)  # what the functions and classes that it defines do when they are used
+    sure: set[str] = field(default_factory=set)  # bound in any case
+    variables: set[str] = field(default_factory=set)  # bound other than by def, class and import
     dynamic: bool = False
 
     @property
@@ -54,21 +59,31 @@ def needed(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     """
     origins = _origins(cells)
     readings = [read(cell, origins) for cell in cells]
-    _spread(readings, {name for name in origins})
+    _complete(readings)
     keep = [cell.kind in ("answer", "check") or (cell.kind == "extra" and r.dynamic) for cell, r in zip(cells, readings, strict=True)]
     end = max((i for i, kept in enumerate(keep) if kept), default=0)
-    until: dict[str, int] = {}  # a name, and the last place where it may be read
+    felt: dict[str, set[tuple[int, int]]] = {}  # a name, and between which places what is done to it is felt
     work = [i for i, kept in enumerate(keep) if kept]
     while work:
         for i in work:
             for name in readings[i].reads:
-                until[name] = max(until.get(name, 0), i)
+                felt.setdefault(name, set()).add((_last_binding(cells, readings, name, i), i))
             for name in readings[i].later:  # a function may be called up to the end
-                until[name] = end
-        work = [i for i, r in enumerate(readings) if not keep[i] and any(until.get(n, 0) > i for n in r.binds | r.changes)]
+                felt.setdefault(name, set()).add((0, end))
+        work = [
+            i
+            for i, reading in enumerate(readings)
+            if not keep[i] and any(a <= i < b for name in reading.binds | reading.changes for a, b in felt.get(name, ()))
+        ]
         for i in work:
             keep[i] = True
     return tuple(cell for cell, kept in zip(cells, keep, strict=True) if kept)
+
+
+def _last_binding(cells: Sequence[Cell], readings: list[Reading], name: str, before: int) -> int:
+    """The place of the last cell of the lab that binds a name anew, so that what was done to it earlier is forgotten."""
+    places = (i for i in range(before - 1, -1, -1) if cells[i].kind in ("given", "check") and name in readings[i].sure)
+    return next(places, 0)
 
 
 def read(cell: Cell, origins: dict[str, str] | None = None) -> Reading:
@@ -79,6 +94,7 @@ def read(cell: Cell, origins: dict[str, str] | None = None) -> Reading:
     reader = _Reader(origins or {})
     try:
         reader.visit(tree)
+        reader.found.sure = reader.sure
     except RecursionError:
         reader.found.dynamic = True
     return reader.found
@@ -99,16 +115,22 @@ def _origins(cells: Sequence[Cell]) -> dict[str, str]:
     return origins
 
 
-def _spread(readings: list[Reading], imported: set[str]) -> None:
-    """What changes a part of an object changes the object: a change of one of two names that may share it is one of both."""
+def _complete(readings: list[Reading]) -> None:
+    """Adds to what a cell changes: what the functions that it uses change, and whatever shares an object with what it changes."""
+    variables = set().union(*(reading.variables for reading in readings))
+    functions: dict[str, Reading] = {name: inner for reading in readings for name, inner in reading.functions.items()}
     group: dict[str, set[str]] = {}
+    for a, b in {pair for reading in readings for pair in reading.aliases if variables.issuperset(pair)}:
+        joint = group.get(a, {a}) | group.get(b, {b})
+        group.update(dict.fromkeys(joint, joint))
     for reading in readings:
-        for a, b in reading.aliases:
-            if a in imported or b in imported:
-                continue
-            joint = group.get(a, {a}) | group.get(b, {b})
-            group.update(dict.fromkeys(joint, joint))
-    for reading in readings:
+        called, work = set(), reading.names
+        while work:
+            inner = [functions[name] for name in work if name in functions]
+            called |= work
+            reading.changes |= set().union(*(one.changes | one.binds | (one.passed & variables) for one in inner))
+            work = set().union(*(one.names for one in inner)) - called
+        reading.changes |= reading.passed & variables
         reading.changes |= {other for name in reading.changes for other in group.get(name, ())}
 
 
@@ -142,14 +164,18 @@ class _Reader(ast.NodeVisitor):
             elif name not in self.sure:
                 self.found.reads.add(name)
 
-    def _bind(self, name: str) -> None:
+    def _bind(self, name: str, variable: bool = True) -> None:
         if not self._local(name):
             self.found.binds.add(name)
+            self.found.variables |= {name} if variable else set()
             if not self.deferred:
                 self.sure.add(name)
 
     def _change(self, names: set[str]) -> None:
         self.found.changes |= {name for name in names if not self._local(name)}
+
+    def _pass(self, names: set[str]) -> None:
+        self.found.passed |= {name for name in names if not self._local(name)}
 
     # statements
 
@@ -157,7 +183,7 @@ class _Reader(ast.NodeVisitor):
         for name in parsing.names(node):
             if name == "*":
                 self.found.dynamic = True
-            self._bind(name)
+            self._bind(name, variable=False)
 
     visit_ImportFrom = visit_Import
 
@@ -265,10 +291,27 @@ class _Reader(ast.NodeVisitor):
                 self.visit(argument.annotation)
         if node.returns:
             self.visit(node.returns)
-        self._bind(node.name)
-        self._function(node, node.body)
+        self._bind(node.name, variable=False)
+        with self._named(node.name):
+            self._function(node, node.body)
 
     visit_AsyncFunctionDef = visit_FunctionDef
+
+    @contextmanager
+    def _named(self, name: str):
+        """What is changed within happens to whoever uses the function or class of this name, and not now."""
+        outer, self.found = self.found, Reading()
+        yield
+        inner, self.found = self.found, outer
+        if not self.deferred:
+            outer.functions[name] = inner
+        outer.reads |= inner.reads
+        outer.later |= inner.later
+        outer.aliases |= inner.aliases
+        outer.variables |= inner.variables
+        outer.dynamic |= inner.dynamic
+        for part in (() if not self.deferred else ("binds", "changes", "passed")):
+            getattr(outer, part).update(getattr(inner, part))
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
         for part in [*node.args.defaults, *filter(None, node.args.kw_defaults)]:
@@ -291,8 +334,9 @@ class _Reader(ast.NodeVisitor):
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         for part in [*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)]:
             self.visit(part)
-        self._block(node.body)  # its attributes count as names of the cell: one name too many does no harm
-        self._bind(node.name)
+        with self._named(node.name):
+            self._block(node.body)  # its attributes count as names of the cell: one name too many does no harm
+        self._bind(node.name, variable=False)
 
     def _comprehension(self, node) -> None:
         local = {n.id for g in node.generators for n in ast.walk(g.target) if isinstance(n, ast.Name)}
@@ -330,10 +374,10 @@ class _Reader(ast.NodeVisitor):
             return
         if isinstance(node.func, ast.Attribute):
             roots = _roots(node.func.value)
-            self._change({name for name in roots if discarded or name not in self.origins})
+            (self._change if discarded else self._pass)(roots)
         if not self._pure(node, discarded):
             parts = [*node.args, *(keyword.value for keyword in node.keywords)]
-            self._change({name for part in parts for name in _given_on(part) if name not in self.origins})
+            self._pass(set().union(*(_given_on(part) for part in parts)))
 
     def _pure(self, node: ast.expr, discarded: bool = False) -> bool:
         """Whether an expression is a call that gives back something new and changes nothing."""
