@@ -1,7 +1,7 @@
 """What in a submission is the student's own: every cell is compared with the trusted lab, and damage is named.
 
-A cell is the lab's if it has the id of one of its cells, or says the same; all else is a `Piece` of work of the student. What is the
-lab's own is never taken from a submission, but an answer typed into such a cell is.
+A cell is the lab's if it has the id of one of its cells, or says the same; all else is a `Piece` of the student's work. What is
+the lab's own is never taken from a submission, but an answer typed into such a cell is.
 """
 
 from __future__ import annotations

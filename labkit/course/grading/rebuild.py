@@ -13,7 +13,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
-from labkit.course.grading import parsing, pieces, slice
+from labkit.course.grading import parsing, pieces, reading, slice
 from labkit.course.grading.pieces import Piece, Repairs, Trusted
 from labkit.course.grading.records import Cell, Sheet
 
@@ -89,9 +89,7 @@ def _solved(piece: Piece, answer: Trusted) -> set[str]:
     return {n for node in piece.statements for n in parsing.names(node) & answer.wanted if parsing.same(node) != stub.get(n)}
 
 
-def _choose(
-    answer: Trusted, answers: list[Trusted], cells: list[Trusted], found: list[Piece], repairs: Repairs
-) -> list[Piece]:
+def _choose(answer: Trusted, answers: list[Trusted], cells: list[Trusted], found: list[Piece], repairs: Repairs) -> list[Piece]:
     """The pieces that make up an answer, in the order of the notebook."""
     region = _region(answer, cells)
     mine = [p for p in found if p.answer == answer.id or (p.place in region and p.answer is None and _solved(p, answer))]
@@ -150,7 +148,7 @@ def _hoisted(answers: list[Trusted], placed: list[Placed]) -> list[Placed]:
     """A helper that stands below the checks of an answer that uses it is moved above the answer."""
     placed = list(placed)
     place = {answer.exercise: answer.place for answer in answers}
-    reads = {cell.id: slice.read(cell) for _, cell in placed}
+    reads = {cell.id: reading.read(cell.source) for _, cell in placed}
     moved = True
     while moved:
         moved = False
@@ -176,7 +174,7 @@ def _with_imports(cells: list[Trusted], ordered: list[Cell], repairs: Repairs) -
             tree = parsing.parse(cell.source)
             for node in tree.body if tree else []:
                 taken |= {n for n in parsing.names(node) if n in imports and parsing.same(node) != parsing.same(imports[n])}
-        elif cell.kind == "check" and (names := sorted(taken & slice.read(cell).names)):
+        elif cell.kind == "check" and (names := sorted(taken & reading.read(cell.source).names)):
             repairs.add(REBOUND, ", ".join(names))
             nodes = list({id(imports[name]): imports[name] for name in names}.values())
             result.append(Cell(f"{cell.id}-imports", "given", parsing.unparse(nodes)))

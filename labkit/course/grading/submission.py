@@ -1,7 +1,7 @@
 """Reads what a student handed in, whatever it is.
 
-Of a notebook only the cells matter here: what kind, which id, which metadata, what source. Outputs, widgets and the rest are the
-student's and stay behind. A file of which no cells can be read is `Unreadable`, with one sentence that says what to hand in instead.
+Of a notebook only the cells matter here: what kind, which id, which metadata, what source. Outputs and the rest stay behind. A
+file of which no cells can be read is `Unreadable`, with one sentence that says what to hand in instead.
 """
 
 from __future__ import annotations
