@@ -29,7 +29,7 @@ caption {{ text-align: left; color: #555; padding-bottom: .4rem; }}
 th, td {{ text-align: left; vertical-align: top; padding: .55rem 1rem .55rem 0; border-top: 1px solid #ccc; }}
 th, .points {{ white-space: nowrap; }}
 thead th {{ border-top: 0; }}
-.note, li {{ white-space: normal; overflow-wrap: anywhere; }}
+p, li, .note {{ white-space: normal; overflow-wrap: anywhere; }}
 .mark {{ display: inline-block; width: 1.2rem; }}
 svg {{ display: block; margin-top: .2rem; }}
 @media print {{ body {{ margin: 0; max-width: none; }} tr, .status {{ break-inside: avoid; }} }}

@@ -128,7 +128,8 @@ def _heat(figure, axes, students: list[str], columns: list[tuple[str, str]], tab
         axes.set_yticks(range(rows), [_short(name, LONGEST_NAME) for name in students], parse_math=False)
         for (row, column), share in np.ndenumerate(table):
             text, colour = ("–", "black") if np.isnan(share) else (f"{100 * share:.0f}", "black" if share > 0.6 else "white")
-            axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
+            number = axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
+            number.set_in_layout(False)  # it lies inside; to measure thousands of them takes seconds
     figure.colorbar(image, ax=axes, label="% of points", fraction=0.05, pad=0.02)
 
 
