@@ -90,6 +90,18 @@ def train(args) -> int:
     return 0
 
 
+def check(args) -> int:
+    from labkit.course import selfcheck
+
+    return selfcheck.run(args.lab, args.file)
+
+
+def grade(args) -> int:
+    from labkit.course.grading import command
+
+    return command.grade(**{name: value for name, value in vars(args).items() if name not in ("command", "run")})
+
+
 BENCHES = {"explorers": "labkit.explorers.bench", "estimate": "labkit.hardware.bench", "quantization": "labkit.quantization.bench"}
 
 
@@ -122,6 +134,20 @@ def parser() -> argparse.ArgumentParser:
     sub = command(build, "make the solution and student notebooks from solutions/*.py")
     sub.add_argument("lab", nargs="?", help="a number such as 03; all labs without it")
     sub.add_argument("--check", action="store_true", help="execute nothing; fail on any difference")
+    sub = command(check, "how far is this notebook? runs it and lists its visible tests (for students)")
+    sub.add_argument("lab", help="a number such as 03")
+    sub.add_argument("file", nargs="?", help="the notebook; without it the one in this folder or in notebooks/")
+    sub = command(grade, "grade a folder of submissions (for teachers)")
+    sub.add_argument("submissions", help="holds STUDENT/NN_name.ipynb or STUDENT__NN_name.ipynb")
+    sub.add_argument("--out", required=True, metavar="DIR", help="for scores.csv, feedback pages, and the results so far")
+    sub.add_argument("--lab", metavar="NN", help="only this lab")
+    sub.add_argument("--workers", type=int, metavar="N", help="processes; one a core without it")
+    sub.add_argument("--timeout", type=float, metavar="S", help="seconds for a cell; 30 without it")
+    sub.add_argument(
+        "--backend", choices=["loky", "dask"], default="loky", help="dask: on the cluster DASK_SCHEDULER_ADDRESS names"
+    )
+    sub.add_argument("--trusted", action="store_true", help="where there is no sandbox, run the submissions without one")
+    sub.add_argument("--gradebook", metavar="FILE", help="an export of Canvas or Moodle; a copy with the points goes to DIR")
     command(models, "list the networks of the zoo")
     command(devices, "list the devices")
     sub = command(estimate, "latency, energy and memory of a network on a device")
