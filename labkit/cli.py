@@ -143,9 +143,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--lab", metavar="NN", help="only this lab")
     sub.add_argument("--workers", type=int, metavar="N", help="processes; one a core without it")
     sub.add_argument("--timeout", type=float, metavar="S", help="seconds for a cell; 30 without it")
-    sub.add_argument(
-        "--backend", choices=["loky", "dask"], default="loky", help="dask: on the cluster DASK_SCHEDULER_ADDRESS names"
-    )
+    sub.add_argument("--backend", choices=["loky", "dask"], default="loky", help="dask: the cluster DASK_SCHEDULER_ADDRESS names")
     sub.add_argument("--trusted", action="store_true", help="where there is no sandbox, run the submissions without one")
     sub.add_argument("--gradebook", metavar="FILE", help="an export of Canvas or Moodle; a copy with the points goes to DIR")
     command(models, "list the networks of the zoo")

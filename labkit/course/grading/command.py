@@ -33,8 +33,8 @@ def grade(
 ) -> int:
     """Grades a folder of submissions into `out`. Returns 1 where the grader failed on a submission, else 0.
 
-    ValueError in one sentence where nothing can be graded: no such folder or lab, nothing handed in, no sandbox for students who are
-    not `trusted`, or a lab whose own solution does not get all points here.
+    ValueError in one sentence where nothing can be graded: no such folder or lab, nothing handed in, no sandbox for students who
+    are not `trusted`, or a lab whose own solution does not get all points here.
     """
     submissions, out = Path(submissions), Path(out)
     if out.resolve().is_relative_to(submissions.resolve()):
