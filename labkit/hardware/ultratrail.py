@@ -144,13 +144,14 @@ class UltraTrail(Device):
         self.refuse(table, wide, f"it reads features wider than the chip's {self.activation_bits} bits; {advice}")
 
     def provenance(self, table: LayerTable) -> tuple[str, ...]:
+        silicon = load("ultratrail")["uncertainty"]["silicon"].value
         sentences = [
             f"Latency: the authors' closed-form cycles (exact on their own networks) at {self.clock_khz:g} kHz; additions, pooling "
             "and ReLU happen while results are written.",
             f"Energy: of a whole period of {self.period_ms:g} ms with one inference, standby included.",
             "Area and power: three terms each, fitted to the authors' model of 22 generated chips in 22FDX, not to silicon. The "
             "published chip takes 8.2 µW for TC-ResNet8; this says 8.7 at 6 bits and 11 at 8 (its widths were not at hand), so the "
-            "interval of the energy reaches a factor of 1.3 further than the model's errors (assumed).",
+            f"interval of the energy reaches a factor of {silicon:g} further than the model's errors (assumed).",
             f"Memory: flash is the weight SRAM ({self.depth} words of {self._word_bits} bits), tiles filled up; the size of the "
             "feature memory is assumed.",
         ]
