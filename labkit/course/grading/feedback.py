@@ -11,6 +11,7 @@ from html import escape
 
 from labkit.course import style
 from labkit.course.grading import wording
+from labkit.course.grading.one import failed
 from labkit.course.grading.records import ExerciseResult, Result
 from labkit.course.grading.wording import clean, number
 
@@ -44,10 +45,10 @@ def page(result: Result, title: str | None = None) -> str:
     """
     title = wording.title(result.lab) if title is None else title
     body = [f"<h1>{_safe(title)}</h1>", f'<p class="who"><bdi>{_safe(result.student)}</bdi></p>', _total(result), _status(result)]
-    if result.exercises:
+    if result.exercises and result.status != "unreadable":
         body.append(_table(result.exercises))
     if result.repairs:
-        body.append(_section("What was put right", result.repairs))
+        body.append(_section("What we noticed and put right", result.repairs))
     body.append(_section("What to do next", next_steps(result)))
     return document(f"{title}: feedback", "\n".join(body))
 
@@ -74,6 +75,8 @@ def document(title: str, body: str) -> str:
 
 def next_steps(result: Result) -> list[str]:
     """What to do next, in sentences."""
+    if failed(result):
+        return ["Nothing, for now: you will hear from your teacher."]
     if result.status == "unreadable":
         again = "save the notebook in JupyterLab (File, Save Notebook), close it, open it once more to see that it is whole"
         return [f"Please hand in again: {again}, and send the file that ends in .ipynb."]
@@ -94,14 +97,15 @@ def next_steps(result: Result) -> list[str]:
 
 
 def _total(result: Result) -> str:
-    if not result.max_points:
+    if not result.max_points or result.status == "unreadable":
         return ""
     words = f"{number(result.points)} of {number(result.max_points)} points"
     return f'<p class="total"><strong>{words}</strong></p>\n{_bar(result.points, result.max_points, 480, 18)}'
 
 
 def _status(result: Result) -> str:
-    sentences = f"{wording.STATUS[result.status]} {wording.sentence(result.note)}"
+    note = "The grader failed on this file; it is not your fault." if failed(result) else wording.sentence(result.note)
+    sentences = f"{note} {wording.MEANING[result.status]}"
     return f'<p class="status"><strong>{result.status.capitalize()}.</strong> {_safe(sentences)}</p>'
 
 

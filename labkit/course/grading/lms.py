@@ -158,7 +158,7 @@ def _fill_lab(table: Table, students: list[Student], lab: str, found: dict[int, 
             if student.name != "Student, Test":  # Canvas's own
                 missing.append(wording.clean(student.name))
         elif result.status == "unreadable":
-            said.append(f"{lab}: the file of {wording.clean(student.name)} was unreadable; the cell is left as it was.")
+            said.append(f"{lab}: {wording.clean(student.name)} could not be graded; the cell is left as it was.")
         elif old.strip().upper() in KEPT:
             said.append(f"{lab}: {wording.clean(student.name)} has {old.strip()} in the gradebook; the cell is left as it was.")
         else:

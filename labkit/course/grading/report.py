@@ -99,7 +99,7 @@ def index(results: Sequence[Result], pages: Sequence[str], picture: str | None) 
 
 def _line(result: Result, page: str) -> str:
     link = f'<a href="{escape(quote(page))}"><bdi>{escape(clean(result.student))}</bdi></a>'
-    points = f"{number(result.points)} of {number(result.max_points)}" if result.max_points else "–"
+    points = f"{number(result.points)} of {number(result.max_points)}" if result.status != "unreadable" else "–"
     words = (result.lab, points, result.status, result.sandbox)
     cells = "".join(f'<td class="points">{escape(clean(word))}</td>' for word in words)
     note = f'<td class="note">{escape(wording.sentence(result.note))}</td>'

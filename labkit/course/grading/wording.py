@@ -8,11 +8,11 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 
-STATUS = {  # what a status means, said to the student
-    "ok": "Everything ran as you handed it in.",
-    "repaired": "Something in the notebook was moved, changed or missing. It was put right before grading, which costs nothing.",
-    "timed out": "Some of your code took too long and was stopped. Whatever had finished kept its points.",
-    "unreadable": "The file could not be opened as a notebook, so nothing was graded. That says nothing about your work.",
+MEANING = {  # of a status, for the student; the result's own note comes before it
+    "ok": "",
+    "repaired": "That something was moved, changed or missing costs no points by itself.",
+    "timed out": "Whatever had finished kept its points.",
+    "unreadable": "Nothing was graded; that says nothing about your work.",
 }
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)  # no file on Windows may be called so
 REVERSING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

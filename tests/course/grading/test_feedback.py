@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.course.grading import feedback
+from labkit.course.grading import feedback, one
 from labkit.course.grading.records import STATUSES, ExerciseResult, Result
 from tests.browser import browser, chromium
 
@@ -49,11 +49,12 @@ def read(result, **options):
 
 
 def test_points_reasons_repairs_and_next_steps_are_in_words():
-    page = read(Result("ada", "01_keyword_spotting", "repaired", "", HALF, ("two test cells were missing and are back",)))
+    note = "1 thing had to be put right before grading."
+    page = read(Result("ada", "01_keyword_spotting", "repaired", note, HALF, ("two test cells were missing and are back",)))
     for words in (
         "Lab 01: keyword spotting",
         "3 of 7 points",
-        "Repaired. Something in the notebook was moved, changed or missing.",
+        "Repaired. 1 thing had to be put right before grading. That something was moved, changed or missing costs no points",
         "2 ◐ 1 of 3 Its shape is (4, 3), not (3, 4).",
         "1 ✓ 2 of 2 Right.",
         "3 ○ 0 of 2 Not right yet.",
@@ -67,10 +68,18 @@ def test_points_reasons_repairs_and_next_steps_are_in_words():
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_every_status_is_a_sentence_and_says_what_to_do(status):
-    page = read(Result("ada", "00_start", status, "exercise 2 ran longer than 30 s", () if status == "unreadable" else HALF))
-    assert f"{status.capitalize()}. {feedback.wording.STATUS[status]} Exercise 2 ran longer than 30 s." in page.text
+    page = read(Result("ada", "00_start", status, "exercise 2 ran longer than 30 s", HALF))
+    assert f"{status.capitalize()}. Exercise 2 ran longer than 30 s. {feedback.wording.MEANING[status]}".strip() in page.text
     assert ("Please hand in again" in page.text) == (status == "unreadable")
+    assert ("3 of 7 points" in page.text) == (status != "unreadable"), "what was not graded has no points"
     assert ("Try slow code on a small input" in page.text) == (status == "timed out")
+
+
+def test_a_mistake_of_the_grader_is_not_the_students_business():
+    fault = one.fault(one.Job("ada", "00_start", "ada.ipynb", "nowhere.ipynb"), "OSError: /home/teacher/solutions is gone")
+    page = read(fault)
+    assert "it is not your fault" in page.text and "hear from your teacher" in page.text
+    assert "teacher/solutions" not in page.text and "hand in again" not in page.text
 
 
 def test_all_points_ask_for_nothing():

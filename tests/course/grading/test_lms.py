@@ -127,7 +127,7 @@ def test_two_results_for_one_row_fill_neither():
 def test_an_unreadable_file_is_no_zero():
     text, said = lms.fill(MOODLE, [result("4711"), Result("4712", "00_start", "unreadable", "not a notebook", ())])
     assert column(text, "Assignment: 00_start (Real)")[1] == "2.50"
-    assert "00_start: the file of Alan Turing was unreadable; the cell is left as it was." in said
+    assert "00_start: Alan Turing could not be graded; the cell is left as it was." in said
 
 
 @pytest.mark.parametrize(
