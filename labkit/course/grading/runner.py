@@ -8,6 +8,7 @@ forked by the zygote, in the sandbox. The child reports through a pipe, and what
 
 from __future__ import annotations
 
+import ast
 import atexit
 import json
 import os
@@ -56,7 +57,7 @@ def run(sheet: Sheet, limits: Limits, *, hides: Sequence[str] = (), workdir: str
     lines: list[dict] = []
     for _ in range(2):  # a child that breaks gets a second chance
         try:
-            lines = _in_child(sheet, limits, lambda fresh=False: warm(kind, hides, workdir, fresh))
+            lines = _in_child(sheet, limits, lambda fresh=False: warm(sheet, kind, hides, workdir, fresh))
         finally:
             _tidy()
         if len(lines) == len(sheet.cells):
@@ -64,14 +65,22 @@ def run(sheet: Sheet, limits: Limits, *, hides: Sequence[str] = (), workdir: str
     return _outcomes(sheet, lines)
 
 
-def warm(kind: str, hides: Sequence[str], workdir: Path, fresh: bool = False) -> Warm:
-    """The zygote of this process for these hidden names; started when there is none, or it has ended, or it shall be `fresh`."""
-    key = (os.path.abspath(workdir), kind, tuple(sorted(hides)))
+def warm(sheet: Sheet, kind: str, hides: Sequence[str], workdir: Path, fresh: bool = False) -> Warm:
+    """The zygote of this process for a lab; started when there is none, or it has ended, or it shall be `fresh`."""
+    key = (os.path.abspath(workdir), kind, tuple(sorted(hides)), sheet.lab)
     for other in [other for other in _warm if other != key or fresh or not _warm[other].alive]:
         _warm.pop(other).close()
     if key not in _warm:
-        _warm[key] = Warm(kind, copy_without(hides, workdir), workdir / f"zygote-{os.getpid()}.log")
+        _warm[key] = Warm(kind, copy_without(hides, workdir), workdir / f"zygote-{os.getpid()}.log", _imports(sheet))
     return _warm[key]
+
+
+def _imports(sheet: Sheet) -> str:
+    """The import lines of the lab's own cells."""
+    trees = [ast.parse(cell.source) for cell in sheet.cells if cell.kind == "given"]
+    return "\n".join(
+        ast.unparse(node) for tree in trees for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))
+    )
 
 
 @atexit.register

@@ -34,19 +34,20 @@ class Connection:
 
 
 class Warm:
-    """A warm process that forks kernels, one at a time. `kind` is "bubblewrap" or "none", `labkit` a folder of `copy_without`."""
+    """A warm process that forks kernels, one at a time. `kind` is "bubblewrap" or "none", `labkit` a folder of `copy_without`,
+    `imports` the import lines to run beforehand."""
 
-    def __init__(self, kind: str, labkit: Path, log: Path):
+    def __init__(self, kind: str, labkit: Path, log: Path, imports: str = ""):
         self.kind, self.number, self.ended = kind, 0, {}
         self.folder = Path(tempfile.mkdtemp(prefix="lab", dir=_short_folder()))  # the sockets lie here, out of a kernel's sight
         self.control, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         python = [sys.executable, "-m", "labkit.course.grading.zygote", str(inside.fileno())]
         if kind == "bubblewrap":
-            command, options = [*sandbox.command(labkit), *python, sandbox.SCRATCH], {}
+            command, options = [*sandbox.command(labkit), *python, sandbox.SCRATCH, imports], {}
         else:
             scratch = self.folder / "scratch"
             scratch.mkdir()
-            command = [*python, str(scratch)]
+            command = [*python, str(scratch), imports]
             options = {"env": sandbox.environment(str(labkit), str(scratch)), "cwd": scratch}
         with inside, open(log, "wb") as self._log:
             self.process = subprocess.Popen(

@@ -1,6 +1,6 @@
 """A warm process in the sandbox: it has imported what labs need, and forks a kernel for each submission in milliseconds.
 
-    python -m labkit.course.grading.zygote SOCKET SCRATCH
+    python -m labkit.course.grading.zygote SOCKET SCRATCH IMPORTS       (IMPORTS: a lab's own import lines)
 
 It speaks JSON over the socket it inherited, one packet a message, one kernel at a time:
 
@@ -14,6 +14,7 @@ When the grader ends, the socket closes and everything here ends too.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -160,14 +161,17 @@ def limit(memory: int) -> None:
         resource.setrlimit(what, (most, most))
 
 
-def warm_up() -> None:
-    """Imports what labs import, so that no kernel has to; forked kernels share these pages."""
+def warm_up(imports: str) -> None:
+    """Imports what the lab imports, so that no kernel has to; forked kernels share these pages."""
     sys.modules["rfc3987_syntax"] = None  # three seconds of grammars that nobody here uses; see course/source.py
     for name in WARM:
         __import__(name)
     import torch
 
     torch.set_num_threads(1)
+    for line in imports.splitlines():
+        with contextlib.suppress(Exception):  # what cannot be imported shall fail where the lab does it
+            exec(line, {})
 
 
 def _prctl(option: int, value: int) -> None:
@@ -181,7 +185,7 @@ def main() -> None:
     _prctl(PR_SET_DUMPABLE, 0)  # a student may not look into, or write to, the process that forks the next kernel
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     zygote = Zygote(control, Path(sys.argv[2]))
-    warm_up()
+    warm_up(sys.argv[3])
     zygote.say(ready=os.getpid())
     zygote.serve()
 
