@@ -8,29 +8,26 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from functools import lru_cache
 
-LONGEST = 300_000  # characters of one cell; a person writes a few hundred, and the parser needs memory
-MAGIC_LINES = 50  # lines of one cell that are no Python and are taken out, one after the other
+LONGEST = 100_000  # characters of one cell; a person writes a few hundred, and the parser needs memory
+DEEPEST = 100  # levels of a syntax tree; a person needs thirty, and walking it needs stack
+MAGIC_LINES = 20  # lines of one cell that are no Python and are taken out, one after the other
 TRANSPARENT = ("time", "timeit", "capture", "prun")  # cell magics that run the Python below them
-MAGIC = re.compile(r"^(\s*)(?:[\w\s,.]+=\s*)?(?:[%!?].*|[\w.]+\?{1,2}\s*)$")
-TIMED = re.compile(r"^(\s*)%(?:time|prun)\s+(?=\S)")  # a line magic that runs the rest of its line
-MARKER = re.compile(r"^(\s*#+\s*)((?:NBVAL|PYTEST_VALIDATE)_\w+)\s*$", flags=re.MULTILINE)
+MAGIC = re.compile(r"([ \t]*)(?:\w[\w ,.]*=[ \t]*)?(?:[%!?].*|[\w.]+\?{1,2}[ \t]*)")
+TIMED = re.compile(r"([ \t]*)%(?:time|prun)[ \t]+(?=\S)")  # a line magic that runs the rest of its line
+MARKER = re.compile(r"(?<=#)([ \t]*)((?:NBVAL|PYTEST_VALIDATE)_\w+)")  # nbval obeys such comments
 
 
+@lru_cache(maxsize=512)
 def parse(source: str) -> ast.Module | None:
-    """The syntax tree of a cell; None where it is no Python.
+    """The syntax tree of a cell; None where it is no Python, or none that a person writes.
 
     >>> parse("x = 1") is None, parse("x = = 1") is None, parse("(" * 100_000) is None
     (False, True, True)
     """
-    if len(source) > LONGEST:
-        return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "\d" in a student's string is not our worry
-            return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
-        return None
+    tree, _ = _attempt(source)
+    return tree
 
 
 def plain(source: str) -> tuple[str, list[str]]:
@@ -56,8 +53,8 @@ def plain(source: str) -> tuple[str, list[str]]:
             return "", removed
         lines[first] = ""
     for _ in range(MAGIC_LINES):
-        bad = _first_bad_line("\n".join(lines))
-        if bad is None or bad >= len(lines) or not MAGIC.match(lines[bad]):
+        _, bad = _attempt("\n".join(lines))
+        if bad is None or bad >= len(lines) or len(lines[bad]) > 1000 or not MAGIC.fullmatch(lines[bad]):
             break  # Python itself points at the line: a % that continues a sum is not taken for a magic
         removed.append(lines[bad].strip())
         timed = TIMED.match(lines[bad])
@@ -87,10 +84,7 @@ def defined(tree: ast.Module | None) -> set[str]:
 
 def same(node: ast.AST) -> str:
     """A key that two pieces of code share if they differ in layout and comments only."""
-    try:
-        return ast.dump(node)
-    except RecursionError:
-        return repr(node)
+    return ast.dump(node)
 
 
 def key(source: str) -> str:
@@ -99,21 +93,46 @@ def key(source: str) -> str:
     return same(tree) if tree and tree.body else "\n".join(line.rstrip() for line in source.strip().split("\n"))
 
 
+def without(source: str, nodes: list[ast.stmt]) -> str:
+    """A cell without some of its statements. The others keep their lines, where no line holds both.
+
+    >>> source = "a = 1\\n# why\\nb = 2"
+    >>> without(source, parse(source).body[:1])
+    '\\n# why\\nb = 2'
+    """
+    starts = {(node.lineno, node.col_offset) for node in nodes}
+    kept = [node for node in parse(source).body if (node.lineno, node.col_offset) not in starts]
+    if not kept:
+        return ""
+    gone = set().union(*map(_lines, nodes))
+    if gone & set().union(*map(_lines, kept)):
+        return unparse(kept)
+    return "\n".join("" if i in gone else line for i, line in enumerate(source.split("\n"), 1))
+
+
+def _lines(node: ast.stmt) -> range:
+    first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
+    return range(first, node.end_lineno + 1)
+
+
 def unparse(nodes: list[ast.stmt]) -> str:
     """Statements as source, without their comments."""
     return ast.unparse(ast.Module(body=nodes, type_ignores=[]))
 
 
-def _first_bad_line(source: str) -> int | None:
-    """The line, counted from 0, where Python stops to understand."""
+def _attempt(source: str) -> tuple[ast.Module | None, int | None]:
+    """The tree of a source, or the line, counted from 0, where Python stops to understand."""
     if len(source) > LONGEST:
-        return None
+        return None, None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(source)
+            warnings.simplefilter("ignore")  # "\d" in a student's string is not our worry
+            tree = ast.parse(source)
     except SyntaxError as error:
-        return (error.lineno or 1) - 1
+        return None, (error.lineno or 1) - 1
     except (ValueError, RecursionError, MemoryError, OverflowError):
-        pass
-    return None
+        return None, None
+    level, depth = [tree], 0
+    while level and depth <= DEEPEST:
+        level, depth = [child for node in level for child in ast.iter_child_nodes(node)], depth + 1
+    return (None if level else tree), None

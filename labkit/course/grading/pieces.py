@@ -227,8 +227,8 @@ def _without_lab(piece: Piece, trusted: list[Trusted], met: list[Trusted], repai
 def _without(piece: Piece, keys: set[str]) -> Piece:
     if piece.tree is None:
         return piece
-    kept = [node for node in piece.statements if parsing.same(node) not in keys]
-    return Piece(piece.number, piece.place, parsing.unparse(kept), piece.answer)
+    out = [node for node in piece.statements if parsing.same(node) in keys]
+    return Piece(piece.number, piece.place, parsing.without(piece.source, out), piece.answer)
 
 
 def _report(trusted: list[Trusted], nodes: list[dict], met: list[Trusted], repairs: Repairs) -> None:

@@ -50,6 +50,11 @@ class Reading:
     def names(self) -> set[str]:
         return self.reads | self.later
 
+    @property
+    def all_names(self) -> set[str]:
+        """With those that its functions use when they are called."""
+        return self.names.union(*(inner.all_names for inner in self.functions.values()))
+
 
 def read(source: str, imported: dict[str, str] | None = None) -> Reading:
     """What a cell does to names. `imported` says which names are, and from where; without it, all are variables."""
@@ -57,11 +62,8 @@ def read(source: str, imported: dict[str, str] | None = None) -> Reading:
     if tree is None:
         return Reading()  # it will not run
     reader = _Reader(imported or {})
-    try:
-        reader.visit(tree)
-        reader.found.sure = reader.sure
-    except RecursionError:
-        reader.found.dynamic = True
+    reader.visit(tree)
+    reader.found.sure = reader.sure
     return reader.found
 
 

@@ -63,13 +63,18 @@ def _given(cells: list[Trusted]) -> list[Placed]:
 def _student(cells: list[Trusted], found: list[Piece], repairs: Repairs) -> list[Placed]:
     """The student's answers, each at its place, and the other cells that run with them."""
     answers = [cell for cell in cells if cell.role == "answer"]
-    chosen = {answer.id: _choose(answer, answers, cells, found, repairs) for answer in answers}
+    regions = {answer.id: _region(answer, cells) for answer in answers}
+    chosen = {answer.id: _choose(answer, regions[answer.id], found, repairs) for answer in answers}
     used = {id(piece) for mine in chosen.values() for piece in mine}
-    placed = [item for answer in answers for item in _answer_cells(answer, answers, chosen[answer.id], _region(answer, cells))]
+    solved = set().union(*(_solved(piece, answer) for answer in answers for piece in chosen[answer.id]))
+    placed = []
+    for answer in answers:
+        placed += _answer_cells(answer, answers, chosen[answer.id], regions[answer.id], solved)
     for piece in found:
         if id(piece) not in used:
-            exercise = next((a.exercise for a in answers if piece.place in _region(a, cells)), None)
-            placed.append(((piece.place, piece.number), Cell(f"student-{piece.number}", "extra", piece.source, exercise)))
+            exercise = next((answer.exercise for answer in answers if piece.place in regions[answer.id]), None)
+            source = parsing.without(piece.source, _blank(piece, answers, solved)) if piece.tree else piece.source
+            placed.append(((piece.place, piece.number), Cell(f"student-{piece.number}", "extra", source, exercise)))
     return _hoisted(answers, placed)
 
 
@@ -89,20 +94,23 @@ def _solved(piece: Piece, answer: Trusted) -> set[str]:
     return {n for node in piece.statements for n in parsing.names(node) & answer.wanted if parsing.same(node) != stub.get(n)}
 
 
-def _choose(answer: Trusted, answers: list[Trusted], cells: list[Trusted], found: list[Piece], repairs: Repairs) -> list[Piece]:
+def _blank(piece: Piece, answers: list[Trusted], solved: set[str]) -> list[ast.stmt]:
+    """What a piece repeats of the blank notebook, though it is solved elsewhere."""
+    stubs = {parsing.same(node) for answer in answers for name, node in answer.stub.items() if name in answer.wanted & solved}
+    return [node for node in piece.statements if parsing.same(node) in stubs]
+
+
+def _choose(answer: Trusted, region: range, found: list[Piece], repairs: Repairs) -> list[Piece]:
     """The pieces that make up an answer, in the order of the notebook."""
-    region = _region(answer, cells)
     mine = [p for p in found if p.answer == answer.id or (p.place in region and p.answer is None and _solved(p, answer))]
     solved = [_solved(piece, answer) for piece in mine]
     missing = answer.wanted - set().union(*solved)
-    if missing:
-        for piece in reversed(found):
-            if piece not in mine and (names := _solved(piece, answer) & missing):
-                mine.append(piece)
-                missing -= names
-                repairs.add(BY_NAME, ", ".join(sorted(names)))
-    elif any(piece.answer != answer.id for piece in mine):
-        repairs.add(BY_NAME, ", ".join(sorted(answer.wanted)))
+    for piece in reversed(found):
+        if piece not in mine and (names := _solved(piece, answer) & missing):
+            mine.append(piece)
+            missing -= names
+    if by_name := set().union(*(_solved(piece, answer) for piece in mine if piece.answer != answer.id)):
+        repairs.add(BY_NAME, ", ".join(sorted(by_name)))
     for name in sorted(answer.wanted):
         if sum(name in names for names in solved) > 1:
             repairs.add(AGAIN, name)
@@ -111,32 +119,22 @@ def _choose(answer: Trusted, answers: list[Trusted], cells: list[Trusted], found
     return sorted(mine, key=lambda piece: piece.number)
 
 
-def _answer_cells(answer: Trusted, answers: list[Trusted], mine: list[Piece], region: range) -> list[Placed]:
+def _answer_cells(answer: Trusted, answers: list[Trusted], mine: list[Piece], region: range, solved: set[str]) -> list[Placed]:
     """An answer as cells: the student's, below what the blank notebook gives and they have lost."""
     others = set().union(*(other.wanted for other in answers if other is not answer))
-    solved = set().union(*(_solved(piece, answer) for piece in mine))
-    stub = {name: parsing.same(node) for name, node in answer.stub.items()}
     sources = []
     for piece in mine:
-        foreign = others if piece.answer != answer.id else set()
-
-        def dropped(node: ast.stmt, foreign=foreign) -> bool:
-            """A stub of what is solved elsewhere, or the answer to another exercise."""
-            names = parsing.names(node)
-            blank = any(parsing.same(node) == stub.get(name) for name in names)
-            return bool(names) and ((blank and names <= solved) or names <= foreign)
-
-        kept = [node for node in piece.statements if not dropped(node)]
-        whole = piece.tree is None or len(kept) == len(piece.statements)
-        if source := piece.source if whole else parsing.unparse(kept):
+        out = _blank(piece, answers, solved)
+        if piece.answer != answer.id:  # it also holds the answer to another exercise, which has its own cell
+            out += [node for node in piece.statements if parsing.names(node) and parsing.names(node) <= others]
+        source = parsing.without(piece.source, out) if out else piece.source
+        if source.strip():
             sources.append((piece, source))
     have = set().union(*(parsing.defined(parsing.parse(source)) for _, source in sources))
-    lost = list({id(node): node for name, node in answer.stub.items() if name not in have}.values())
-    placed = []
-    if lost or not sources:
-        kind, suffix = ("given", "-given") if sources else ("answer", "")
-        text = parsing.unparse(lost)
-        placed.append(((answer.place, -1), Cell(answer.id + suffix, kind, text, answer.exercise if kind == "answer" else None)))
+    lost = parsing.unparse(list({id(node): node for name, node in answer.stub.items() if name not in have}.values()))
+    if not sources:
+        return [((answer.place, 0), Cell(answer.id, "answer", lost, answer.exercise))]
+    placed = [((answer.place, 0), Cell(f"{answer.id}-given", "given", lost))] if lost else []
     for i, (piece, source) in enumerate(sources, 1):
         name = answer.id if i == len(sources) else f"{answer.id}-{piece.number}"
         at = piece.place if piece.place in region else answer.place
@@ -155,7 +153,7 @@ def _hoisted(answers: list[Trusted], placed: list[Placed]) -> list[Placed]:
         for at, cell in list(placed):
             if cell.exercise is None:
                 continue
-            missing = reads[cell.id].names - set().union(*(reads[other.id].binds for key, other in placed if key <= at))
+            missing = reads[cell.id].all_names - set().union(*(reads[other.id].binds for key, other in placed if key <= at))
             for i, (key, other) in enumerate(placed):
                 if other.kind == "extra" and key > at and reads[other.id].binds & missing:
                     target = (place[cell.exercise], 0)

@@ -12,6 +12,7 @@ from typing import Any
 
 MAX_BYTES = 20_000_000  # a notebook full of pictures has a few megabytes
 MAX_CELLS = 2_000
+MAX_TEXT = 1_000_000  # characters of all cells together, outputs not counted
 KINDS = {"code": "code", "markdown": "markdown", "raw": "raw", "heading": "markdown", "html": "markdown"}  # the last two: format 3
 SIGNATURES = {  # how a file begins that is something else
     b"PK": "a zip file",
@@ -75,7 +76,7 @@ def _not_json(raw: bytes) -> str:
 
 def _notebook(data: Any) -> dict:
     if not isinstance(data, dict):
-        raise Unreadable(f"this is JSON, but a {type(data).__name__} and not a notebook; hand in the .ipynb file")
+        raise Unreadable("this is some other data, not a notebook; hand in the .ipynb file")
     nodes = data.get("cells")
     if nodes is None and isinstance(data.get("worksheets"), list):  # format 3 and before
         nodes = [cell for sheet in data["worksheets"] if isinstance(sheet, dict) for cell in _list(sheet.get("cells"))]
@@ -86,6 +87,8 @@ def _notebook(data: Any) -> dict:
     cells = [_cell(node) for node in nodes if isinstance(node, dict)]
     if not cells:
         raise Unreadable("the notebook has no cells; hand in the lab's notebook with your answers")
+    if sum(len(cell["source"]) for cell in cells) > MAX_TEXT:
+        raise Unreadable("its cells hold more text than a person writes; take long data out of them, and hand it in again")
     return {"cells": cells, "metadata": _dict(data.get("metadata")), "nbformat": 4, "nbformat_minor": 5}
 
 
