@@ -82,6 +82,18 @@ class Layer:
             raise ValueError(f"layer {self.name!r}: inputs, in_shape and out_shape must not be empty; say what it reads and writes")
         if self.op in ("conv", "depthwise") and len(self.kernel) != len(self.in_shape) - 1:
             raise ValueError(f"layer {self.name!r}: kernel {self.kernel} for shape {self.in_shape}; give one size for each axis")
+        if max(len(self.in_shape), len(self.out_shape)) > 3 or (self.op == "linear" and len(self.out_shape) > 1):
+            raise ValueError(
+                f"layer {self.name!r}: shapes {self.in_shape} and {self.out_shape}; give (channels, length) or (channels, height, "
+                "width), and (features,) for what a linear layer writes"
+            )
+        if self.op == "depthwise" and self.groups == 1:
+            object.__setattr__(self, "groups", self.in_channels)
+        if self.op in ("conv", "depthwise") and (self.in_channels % self.groups or self.out_channels % self.groups):
+            raise ValueError(
+                f"layer {self.name!r}: {self.groups} groups for {self.in_channels} and {self.out_channels} channels; "
+                "give a number that divides both"
+            )
         if not 0.0 <= self.density <= 1.0:
             raise ValueError(f"layer {self.name!r}: density {self.density} is not a share; give a number from 0 to 1")
 

@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,12 @@ class Workload:
     def __post_init__(self):
         object.__setattr__(self, "input_shape", tuple(self.input_shape))
         object.__setattr__(self, "layers", tuple(self.layers))
+        for size in (*self.input_shape, self.input_bits):
+            if not isinstance(size, Integral) or size < 1:
+                raise ValueError(
+                    f"workload {self.name!r}: input_shape is {self.input_shape}, input_bits {self.input_bits}; "
+                    "give whole numbers, 1 or more"
+                )
         known = {INPUT}
         for layer in self.layers:
             for source in layer.inputs:
@@ -91,6 +98,8 @@ class Workload:
     def then(self, other: Workload) -> Workload:
         """This workload followed by `other`, as when a feature front end feeds a network. Sizes must agree, shapes may not.
 
+        What the first writes last is rounded to the width that the second reads (`input_bits`).
+
         >>> a = Workload("a", (4,), (Layer("x", "linear", ("input",), (4,), (8,)),))
         >>> b = Workload("b", (8,), (Layer("y", "linear", ("input",), (8,), (2,)),))
         >>> [layer.inputs for layer in a.then(b).layers]
@@ -102,7 +111,8 @@ class Workload:
         joined = tuple(
             dataclasses.replace(layer, inputs=tuple(last.name if i == INPUT else i for i in layer.inputs)) for layer in other.layers
         )
-        return Workload(f"{self.name}+{other.name}", self.input_shape, self.layers + joined, self.input_bits)
+        first = (*self.layers[:-1], dataclasses.replace(last, activation_bits=other.input_bits))
+        return Workload(f"{self.name}+{other.name}", self.input_shape, first + joined, self.input_bits)
 
     def with_bits(self, weight_bits: int, activation_bits: int | None = None) -> Workload:
         """The same network at another width, the input included."""

@@ -210,7 +210,7 @@ class CortexM(Device):
         return factors
 
     def _wide(self, table: LayerTable) -> np.ndarray:
-        return table.op_is(*WEIGHTED) & ((table["weight_bits"] > 8) | (table["activation_bits"] > 8))
+        return table.wider_than(8)
 
     def provenance(self, table: LayerTable) -> tuple[str, ...]:
         guesses = {
