@@ -7,7 +7,8 @@ of people it never met. The band is what `labkit train analog-table` measured ov
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -33,6 +34,19 @@ BITS = (8, 6, 4)
 ON, OFF = "one factor a layer", "nothing"
 EVERY = 4  # of the test windows; all of them would take 40 ms
 CALIBRATION = 128
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Layers this small gain nothing from a second thread, and on a busy machine each thread waits for the other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @cache
@@ -145,9 +159,12 @@ class DriftExplorer(Explorer):
     def __init__(self, compensation: Callable = global_drift_compensation, table: Path = TABLE, **settings):
         self.compensation, self.bands = compensation, Bands(table)
         super().__init__(**settings)
-        for bits in BITS:  # so that the first move of the slider is as fast as the next
-            calibrated(self.trained, bits)
+        with one_thread():  # so that the first move of a control is as fast as the next
+            for trained in NETWORKS:
+                for bits in BITS:
+                    programmed(trained, bits, self.array), digital(trained), price(bits)
 
+    @one_thread()
     def compute(self) -> DriftResult:
         from labkit.training import predict
 
