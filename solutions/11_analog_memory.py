@@ -37,14 +37,14 @@ HOUR, DAY, MONTH = 3600.0, 86_400.0, 2_592_000.0
 
 # %% [markdown] cell="idea-text"
 # ## A memory that multiplies
-# So far a chip fetched weights and multiplied them. In a *crossbar* a weight is a conductance $g$. Put a voltage $x$ on it, and
-# the current is $g \cdot x$ (Ohm); join wires, and currents add (Kirchhoff): a dot product, where the weights lie. The
-# conductances here are phase-change memory, glass that partly crystallised. And glass relaxes.
+# In a *crossbar*, a grid of wires, a weight is a *conductance* $g$: one over a resistance, in siemens (S). A voltage $x$ on it
+# drives the current $g \cdot x$ (Ohm); currents that meet add (Kirchhoff): a dot product, where the weights lie. Here they
+# are phase-change memory (PCM), glass partly crystallised. And glass relaxes.
 
 # %% [markdown] cell="predict-text"
 # ## Predict first
-# A device is programmed, then left alone. Its conductance falls with time as $((t + 20\,\mathrm{s})/20\,\mathrm{s})^{-\nu}$, and
-# for a good device $\nu = 0.05$. An hour later, 77 % are left.
+# A device is programmed, then left alone. Its conductance falls with time as $((t + 20\,\mathrm{s})/20\,\mathrm{s})^{-\nu}$. A
+# good device has the *drift exponent* $\nu = 0.05$. An hour later, 77 % are left.
 
 # %% cell="predict-half"
 half_left = Prediction(
@@ -66,16 +66,17 @@ day_later
 
 # %% [markdown] cell="pairs-text"
 # ## 1 · A weight is two conductances
-# A conductance is never negative, but weights are. So each weight gets two devices, and the circuit subtracts their currents. The
-# largest magnitude in a column becomes the largest conductance, 25 µS. By hand, for the weights 1, −2 and 0.5: plus 12.5, 0, 6.25
-# µS; minus 0, 25, 0 µS.
+# A conductance is never negative; a weight can be. So each weight gets two devices, a *differential pair*, whose currents are
+# subtracted. A column adds up one output; its largest magnitude becomes 25 µS. By hand, for 1, −2, 0.5: plus 12.5, 0, 6.25 µS;
+# minus 0, 25, 0 µS.
 
 
-# %% cell="ex1-answer" role="answer" exercise="1"
+# %% cell="ex1-answer" role="answer" exercise="1" hides="analog.crossbar.to_pairs analog.crossbar.from_pairs"
 def to_pairs(weights, g_max=25.0):
     """The conductances that store weights, as pairs.
 
-    weights : array (columns, n). The largest magnitude of each column becomes g_max
+    weights : array or nested list (columns, n): a row of the array is a column of the crossbar.
+              The largest magnitude of each becomes g_max
     g_max   : the largest conductance, in µS
 
     Returns (plus, minus), arrays of the same shape; one of each pair is 0.
@@ -141,24 +142,29 @@ with check.needs("1"):
 
 # %% [markdown] cell="miss-text"
 # ## 2 · Programming misses, reading wobbles
-# Nobody can set a device exactly. The spread was measured on a chip and published as a polynomial (Nandakumar et al., ICECS
-# 2019); `labkit.hardware.pcm` samples from it, and agrees with IBM's aihwkit within sampling error. Below, 2,000 devices for each
-# of four targets, right after programming and a day later.
+# Nobody can set a device exactly, or read it twice alike: that is *read noise*. Both were measured on a chip and published as
+# formulas (Nandakumar et al., ICECS 2019); `labkit.hardware.pcm` samples from them, as IBM's aihwkit does. Below, 2,000 devices
+# for each of four targets.
 
 # %% cell="miss-figure"
 pcm = PCM()
-fig, axes = plt.subplots(1, 2, sharey=True, figsize=(9, 2.8))
-for target in (1, 5, 12, 25):
+fig, axes = plt.subplots(1, 4, sharey=True, figsize=(9, 2.6))
+for ax, target in zip(axes, (1, 5, 12, 25)):
     devices = pcm.program(np.full(2000, float(target)), rng)
-    for ax, conductances in zip(axes, (devices.programmed_us, devices.read(DAY))):
-        ax.hist(conductances, np.linspace(0, 30, 121), alpha=0.7, label=f"{target} µS")
-axes[0].set(xlabel="conductance (µS)", ylabel="devices", title="programmed")
-axes[1].set(xlabel="conductance (µS)", title="read a day later")
-_ = axes[1].legend()
+    for conductances, colour, when in (
+        (devices.programmed_us, style.GHOST, "programmed"),
+        (devices.read(DAY), style.OURS, "a day later"),
+    ):
+        share = conductances / target
+        ax.hist(share, np.linspace(0, 2, 81), alpha=0.7, color=colour, label=when)
+        print(f"{target:2} µS, {when:11} {share.mean():4.0%} of the target ± {share.std():.0%}")
+    ax.set(title=f"{target} µS", xlabel="share of the target")
+axes[0].set_ylabel("devices")
+_ = axes[0].legend(loc="upper left")
 
 # %% [markdown] cell="miss-observe"
-# Two things happened. Every group moved left: *drift*. And it became wider: each device has an exponent of its own, and a read
-# adds noise. A shift that all share can be undone. A width cannot.
+# Two things happened. Every group moved left: *drift*. And, measured by what is left, it became wider: each device has a drift
+# exponent of its own, and a read adds noise. A shift that all share can be undone. A width cannot.
 
 # %% [markdown] cell="drift-text"
 # ## 3 · The law of forgetting
@@ -187,9 +193,11 @@ check.close(
     [0.5, 1.0, 0.1],
     title="four times the clock · no time · ten times the clock",
 )
+check.close("2", lambda: share_left(np.array([0, 60, 180]), 1.0), [1.0, 0.25, 0.1], title="an array of times")
 
 # %% cell="ex2-check" role="check" exercise="2" points=2
-check.value(np.array([share_left(t, nu) for t in (25.0, HOUR, MONTH) for nu in (0.03, 0.06, 0.1)]))
+moments = np.array([25.0, HOUR, MONTH])
+check.value([np.asarray(share_left(moments, nu)) for nu in (0.03, 0.06, 0.1)])
 
 
 # %% cell="ex2-wrong-exponential" role="wrong" exercise="2"
@@ -204,16 +212,29 @@ def share_left(seconds, exponent):
     return np.maximum(np.asarray(seconds) / 20.0, 1e-9) ** -np.asarray(exponent)
 
 
+# %% cell="ex2-wrong-precedence" role="wrong" exercise="2"
+# why: divides only the 20 by 20: a pair of brackets is missing
+def share_left(seconds, exponent):
+    return (np.asarray(seconds) + 20.0 / 20.0) ** -np.asarray(exponent)
+
+
+# %% cell="ex2-wrong-straight" role="wrong" exercise="2"
+# why: the straight line 1 − ν ln((t + 20) / 20), right for the first minutes only
+def share_left(seconds, exponent):
+    return 1 - np.asarray(exponent) * np.log((np.asarray(seconds) + 20.0) / 20.0)
+
+
 # %% [markdown] cell="half-text"
-# Now turn the law around. When is a given share left? Solve it on paper before you type.
+# Now turn the law around: after how many seconds is a given share left? Solve it for $t$ on paper before you type. Mind the 20 s
+# between the two clocks: after no time at all, everything is left.
 
 
 # %% cell="ex3-answer" role="answer" exercise="3"
 def seconds_until(share, exponent):
     """Seconds after programming until `share` of the conductance is left.
 
-    share    : from 0 to 1, for instance 0.5
-    exponent : ν
+    share    : above 0, up to 1, for instance 0.5
+    exponent : ν, greater than 0
 
     Example: seconds_until(0.5, 0.5) is 60.
     """
@@ -246,6 +267,18 @@ def seconds_until(share, exponent):
     return -20.0 * np.log(share) / exponent
 
 
+# %% cell="ex3-wrong-root" role="wrong" exercise="3"
+# why: takes the power ν where the root is needed
+def seconds_until(share, exponent):
+    return 20.0 * (share**-exponent - 1.0)
+
+
+# %% cell="ex3-wrong-half" role="wrong" exercise="3"
+# why: always the time until half is left
+def seconds_until(share, exponent):
+    return 20.0 * (2.0 ** (1.0 / exponent) - 1.0)
+
+
 # %% cell="half-reveal"
 with check.needs("3"):
     for exponent in (0.05, 0.1):
@@ -255,6 +288,7 @@ half_left.reveal("after 8 months")
 # %% cell="drift-figure"
 with check.needs("2"):
     times = np.geomspace(1, 3.2e7, 60)
+    share_left(times, 0.05)  # before an empty figure is drawn
     fig, ax = plt.subplots(figsize=(7, 3))
     for target, colour in ((25.0, style.OURS), (1.0, style.OTHER)):
         devices = pcm.program(np.full(300, target), rng)
@@ -273,9 +307,9 @@ with check.needs("2"):
 
 # %% [markdown] cell="network-text"
 # ## 4 · A real network forgets
-# `analog.program` writes every convolution and linear layer of a trained network into such devices. Voltages in and currents out
-# pass through converters of 8 bits; batch norm, ReLU and pooling stay digital. The data are the watch recordings of lab 02, from
-# three people in no training.
+# `analog.program` writes every convolution and linear layer into such devices. Inputs become voltages in a digital-to-analog
+# converter (DAC), currents become numbers in an analog-to-digital one (ADC), 8 bits each; the rest stays digital. The data are
+# lab 02's watch recordings, of three people in no training.
 
 # %% cell="network"
 network, card = models.pretrained("har-cnn", "watch")
@@ -297,8 +331,9 @@ for name, seconds in TIMES_S.items():
 day_later.reveal(round(100 * accuracy(DAY)))
 
 # %% [markdown] cell="network-observe"
-# A third of the conductance is gone, and with it nearly half of the right answers. The sums shrink, but bias and batch norm are
-# digital and expect them as large as before. Each layer hands the next one less than it was trained for, and the errors multiply.
+# After a day a third of the conductance is gone, and with it four in ten of the right answers. The sums shrink, but bias and
+# batch norm are digital and expect them as large as before. Each layer hands the next one less than it was trained for, and the
+# errors multiply.
 
 # %% [markdown] cell="compensate-text"
 # ## 5 · One number a layer
@@ -307,11 +342,11 @@ day_later.reveal(round(100 * accuracy(DAY)))
 # compensation* (Joshi et al., 2020).
 
 
-# %% cell="ex4-answer" role="answer" exercise="4"
+# %% cell="ex4-answer" role="answer" exercise="4" hides="analog.crossbar.global_drift_compensation"
 def drift_factor(before, now):
     """What to multiply a layer's outputs with.
 
-    before : the layer's outputs for known inputs right after programming, an array of both signs
+    before : the layer's outputs for known inputs right after programming, both signs: array or list
     now    : its outputs for the same inputs now
 
     Returns one number: mean magnitude before over mean magnitude now.
@@ -326,9 +361,7 @@ def drift_factor(before, now):
 # %% cell="ex4-test" role="test" exercise="4"
 faded = np.array([5.0, -5.0, 1.0, -0.5])
 check.close("4", lambda: drift_factor([4, -2], [3, -1]), 1.5, title="two outputs")
-check.close(
-    "4", lambda: drift_factor(faded, 0.6 * faded), 1 / 0.6, title="a layer that kept 60 % of itself"
-)
+check.close("4", lambda: drift_factor(faded, 0.6 * faded), 1 / 0.6, title="a layer that kept 60 % of itself")
 
 # %% cell="ex4-check" role="check" exercise="4" points=3
 before = np.random.default_rng(4).normal(0, 6, 500)
@@ -354,6 +387,12 @@ def drift_factor(before, now):
     return np.mean(np.abs(np.asarray(before) / np.asarray(now)))
 
 
+# %% cell="ex4-wrong-squares" role="wrong" exercise="4"
+# why: root mean squares instead of mean magnitudes
+def drift_factor(before, now):
+    return np.sqrt(np.mean(np.square(before)) / np.mean(np.square(now)))
+
+
 # %% cell="compensate-times"
 with check.needs("4"):
     for name, seconds in TIMES_S.items():
@@ -371,9 +410,9 @@ explorers.DriftExplorer(compensation=drift_factor)
 
 # %% [markdown] cell="energy-text"
 # ## 7 · What it costs
-# AnalogNets (arXiv:2111.06503) is a pair of networks and a chip design, one array of phase-change memory in 14 nm. Its efficiency
-# is given in TOPS/W, tera-operations per second and watt. A watt is a joule a second, so that is operations per picojoule; and a
-# MAC is two operations, a product and a sum.
+# AnalogNets (arXiv:2111.06503; IEEE Micro) is two networks and a chip, one array of PCM in 14 nm. With 8-bit ADCs it reaches 8.55
+# TOPS/W on keywords, 4.34 on images: tera-operations per second and watt. A watt is a joule a second, so these are operations per
+# picojoule. A MAC is two: product and sum.
 
 
 # %% cell="ex5-answer" role="answer" exercise="5"
@@ -399,9 +438,7 @@ check.close(
 )
 
 # %% cell="ex5-check" role="check" exercise="5" points=2
-check.value(
-    [float(inference_uj(macs, tops)) for macs in (223_680, 2_656_768) for tops in (4.34, 56.67)]
-)
+check.value([float(inference_uj(macs, tops)) for macs in (223_680, 2_656_768) for tops in (4.34, 56.67)])
 
 
 # %% cell="ex5-wrong-one" role="wrong" exercise="5"
@@ -414,6 +451,18 @@ def inference_uj(macs, tops_per_watt):
 # why: gives picojoules
 def inference_uj(macs, tops_per_watt):
     return 2 * macs / tops_per_watt
+
+
+# %% cell="ex5-wrong-upside-down" role="wrong" exercise="5"
+# why: multiplies with the efficiency instead of dividing by it
+def inference_uj(macs, tops_per_watt):
+    return 2 * macs * tops_per_watt * 1e-6
+
+
+# %% cell="ex5-wrong-fixed" role="wrong" exercise="5"
+# why: the 10 TOPS/W of the example, whatever is given
+def inference_uj(macs, tops_per_watt):
+    return 2 * macs / (10 * 1e12) * 1e6
 
 
 # %% cell="bits-text-figures"
@@ -432,8 +481,8 @@ with check.needs("5"):
     print(f"by your function, 8 bits, if no cell is wasted: {low:.2f} to {high:.2f} µJ")
 
 # %% [markdown] cell="bits-observe"
-# With half of its bits the chip takes a sixth of the energy: the converters, not the memory, draw the power. But why does the
-# device ask for so much more than your formula?
+# An estimate stands before its 80 % interval; ± is the standard deviation over arrays. With half of the bits the chip takes a
+# sixth of the energy: converters, not memory, draw most of it. But why does the device ask for so much more than your formula?
 
 # %% cell="depthwise"
 for layer in keywords.layers[:3]:
@@ -447,26 +496,26 @@ print(labkit.device("pcm-cim").estimate(keywords))
 
 # %% [markdown] cell="train-text"
 # ## 8 · Train for it
-# What compensation cannot mend, training can soften: add noise to the weights at every step, and the network settles where noise
-# hurts less (Joshi et al.). `labkit train ds-cnn-mini-analog` does that for ten epochs. The table comes from `labkit train
-# analog-table`: three networks, four arrays each, 589 real clips of unseen people.
+# What compensation cannot mend, training can soften: with noise on the weights at every step, a network settles where noise hurts
+# less (Joshi et al.). `labkit train ds-cnn-mini-analog` trains on so for ten epochs, beside the old network's answers. `labkit
+# train analog-table` measured three networks, four arrays each, 589 real clips of unseen people.
 
 # %% cell="train-figure"
 looks = {
     "as it was, no compensation": ("as it was", False, style.WRONG),
-    "as it was": ("as it was", True, style.OTHER),
-    "trained with noise": ("with noise", True, style.OURS),
+    "as it was, compensated": ("as it was", True, style.OTHER),
+    "trained with noise, compensated": ("with noise", True, style.OURS),
 }
 fig, ax = plt.subplots(figsize=(8, 3.4))
 for label, (trained, compensated, colour) in looks.items():
     arrays = 100 * table.arrays("keywords", trained, compensated=compensated)
     line = {"fmt": "o-", "capsize": 3, "color": colour, "label": label}
     ax.errorbar(TIMES_S.values(), arrays.mean(axis=0), arrays.std(axis=0, ddof=1), **line)
-ax.axhline(100 * table.digital("keywords"), color=style.MEASURED, ls="--", lw=1, label="digital")
-ax.set(xscale="log", ylim=(0, 100), ylabel="accuracy (%)")
+ax.axhline(100 * table.digital("keywords"), color=style.MEASURED, ls="--", lw=1, label="digital, as it was")
+ax.set(xscale="log", ylim=(0, 100), ylabel="accuracy (%)", xlabel="time since programming")
 ax.set_xticks(list(TIMES_S.values()), TIMES_S)
 ax.minorticks_off()
-_ = ax.legend(ncols=2, loc="center")
+_ = ax.legend(loc="center right")
 
 # %% [markdown] cell="paper-text"
 # ## 9 · The paper says, measured here
@@ -497,8 +546,6 @@ print(f"activities (no depthwise), trained for it  –            {loss('activit
 
 # %% cell="reflect"
 choice = {"network": "har-cnn", "converter_bits": 6, "compensate": True, "train_with_noise": True}
-price = labkit.device("pcm-cim", adc_bits=choice["converter_bits"]).estimate(
-    labkit.trace(*models.build(choice["network"]))
-)
+price = labkit.device("pcm-cim", adc_bits=choice["converter_bits"]).estimate(labkit.trace(*models.build(choice["network"])))
 ledger.record("11", **choice, energy_uj=price.energy_uj.mid, fits=price.fits)
 ledger.read("11")
