@@ -12,7 +12,7 @@ from labkit.course.style import GHOST, RIGHT, WRONG
 from labkit.explorers import families
 from labkit.explorers.base import Explorer, Setting
 from labkit.explorers.picture import Picture
-from labkit.explorers.units import lacks, quantity
+from labkit.explorers.units import lacks, quantity, what
 from labkit.hardware.reference import reference
 from labkit.workload import Workload
 
@@ -116,7 +116,8 @@ class DeviceExplorer(Explorer):
     def sources(self) -> tuple[str, ...]:
         r = self.result
         told = [f"{DEVICES[name]}: {' '.join(estimate.provenance)}" for name, estimate in r.estimates.items()]
-        return (*told, *r.refusals.values())
+        lacking = [f"{DEVICES[name]} {r.verdict(name)}." for name in r.estimates if name not in r.fitting]
+        return (*lacking, *r.refusals.values(), *told)
 
     def picture(self) -> DevicePicture:
         return DevicePicture()
@@ -145,7 +146,8 @@ class DevicePicture(Picture):
             panel.set(*(self.ends(result, name, scale) for result in (r, ghost)), [device in r.fitting for device in DEVICES])
         for text, device in zip(self.verdicts, DEVICES, strict=True):
             verdict = r.verdict(device)
-            text.set_text(verdict if len(verdict) < 22 else "does not fit")
+            lacking = device in r.estimates and not r.estimates[device].fits  # here what, in the sources how much
+            text.set_text("lacks " + ",\n".join(map(what, r.estimates[device].missing)) if lacking else verdict)
             text.set_color(RIGHT if verdict == "fits" else GHOST if device in r.refusals else WRONG)
 
     @staticmethod

@@ -45,12 +45,20 @@ def memory(nbytes: float) -> str:
 def lacks(missing: dict[str, int]) -> str:
     """What a device lacks, of `Estimate.missing`, in words.
 
-    >>> lacks({"flash_bytes": 2048, "dsp": 12})
-    '2.00 KiB of flash, 12 DSP'
+    >>> lacks({"flash_bytes": 2048, "dsp": 12, "cycles": 300})
+    '2.00 KiB of flash, 12 DSP slices, 300 cycles'
     """
-    words = {name: name.removesuffix("_bytes").replace("_", " ").replace("ram", "RAM") for name in missing}
-    amounts = (f"{memory(n)} of {words[k]}" if k.endswith("_bytes") else f"{n:,} {words[k].upper()}" for k, n in missing.items())
-    return ", ".join(amounts)
+    return ", ".join(f"{memory(n)} of {what(k)}" if k.endswith("_bytes") else f"{n:,} {what(k)}" for k, n in missing.items())
+
+
+def what(name: str) -> str:
+    """A key of `Estimate.missing` in words.
+
+    >>> what("ram_bytes"), what("bram36"), what("crossbar_cells")
+    ('RAM', 'block RAMs', 'crossbar cells')
+    """
+    usual = {"ram_bytes": "RAM", "dsp": "DSP slices", "lut": "LUTs", "bram36": "block RAMs"}
+    return usual.get(name, name.removesuffix("_bytes").replace("_", " "))
 
 
 def duration(days: float) -> str:
