@@ -29,6 +29,7 @@ table {{ border-collapse: collapse; width: 100%; }}
 caption {{ text-align: left; color: #555; padding-bottom: .4rem; }}
 th, td {{ text-align: left; vertical-align: top; padding: .55rem 1rem .55rem 0; border-top: 1px solid #ccc; }}
 th, .points {{ white-space: nowrap; }}
+.points, tbody th:not(.note) {{ width: 1%; }}
 thead th {{ border-top: 0; }}
 p, li, .note {{ white-space: normal; overflow-wrap: anywhere; }}
 .mark {{ display: inline-block; width: 1.2rem; }}

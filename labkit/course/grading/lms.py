@@ -108,10 +108,11 @@ def _match(students: list[Student], results: Sequence[Result], said: list[str]) 
             for key in keys:
                 index[level][key].add(number)
     rows = {name: _rows_of(name, index) for name in dict.fromkeys(result.student for result in results)}
+    strangers = [wording.clean(name) for name, fitting in rows.items() if not fitting]
+    if strangers:
+        said.append(f"Not in the gradebook: {', '.join(strangers)}; enter these points by hand.")
     for name, fitting in rows.items():
-        if not fitting:
-            said.append(f"{wording.clean(name)} is not in the gradebook; enter these points by hand.")
-        elif len(fitting) > 1:
+        if len(fitting) > 1:
             who = "; ".join(wording.clean(students[number].name) for number in sorted(fitting))
             said.append(f"{wording.clean(name)} fits {len(fitting)} rows of the gradebook ({who}); enter these points by hand.")
     claims: dict[tuple[str, int], list[Result]] = defaultdict(list)
