@@ -10,6 +10,7 @@ import sys
 
 import zmq
 from ipykernel.iostream import OutStream
+from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 from traitlets.config import Config
 
@@ -36,7 +37,15 @@ class CappedStream(OutStream):
         super().set_parent(parent)
 
 
-class StudentKernel(IPKernelApp):
+class StudentKernel(IPythonKernel):
+    """Every cell starts with working streams, so that one that breaks them harms itself only."""
+
+    def pre_handler_hook(self):
+        sys.stdout, sys.stderr = self._stdout, self._stderr
+        super().pre_handler_hook()
+
+
+class StudentKernelApp(IPKernelApp):
     """An IPython kernel on listening unix sockets that were opened outside of the sandbox."""
 
     listening: dict[str, int]  # channel -> file descriptor
@@ -70,7 +79,8 @@ def run(key: str, listening: dict[str, int]) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
-    app = StudentKernel.instance(config=config, transport="ipc")
+    app = StudentKernelApp.instance(config=config, transport="ipc", kernel_class=StudentKernel)
     app.listening = listening
     app.initialize([])
+    app.shell.keepkernel_on_exit = True  # quit() would end the kernel a little later, under an innocent cell
     app.start()
