@@ -42,7 +42,7 @@ class DriftPicture(Picture):
         self.error = weights.set_title("", loc="right", fontsize=10, pad=4, weight="bold")
         n = len(self.labels)
         confusion = figure.add_axes((0.62, 0.5, 0.32, 0.4385), xlim=(0, n), ylim=(0, n))
-        confusion.set_title("which movement is taken for which", fontsize=10, pad=4)
+        confusion.set_title("movements", fontsize=10, pad=4)
         confusion.set_xlabel("taken for", fontsize=9, labelpad=1)
         confusion.set_yticks(np.arange(n) + 0.5, self.labels[::-1])
         confusion.set_xticks(np.arange(n) + 0.5, [label[:3] for label in self.labels])
