@@ -102,7 +102,7 @@ def grade(args) -> int:
     return command.grade(**{name: value for name, value in vars(args).items() if name not in ("command", "run")})
 
 
-BENCHES = {"explorers": "labkit.explorers.bench", "estimate": "labkit.hardware.bench", "quantization": "labkit.quantization.bench"}
+BENCHES = {"explorers": "labkit.explorers.bench", "estimate": "labkit.hardware.bench", "grade": "labkit.course.grading.bench", "quantization": "labkit.quantization.bench"}
 
 
 def bench(args) -> int:
@@ -159,7 +159,7 @@ def parser() -> argparse.ArgumentParser:
     sub = command(train, "train what the labs ship")
     sub.add_argument("name", nargs="?", help="a recipe; without it they are listed")
     sub.add_argument("--seed", type=int, default=0)
-    sub = command(bench, "a speed claim beside its peer: explorers, estimate, quantization")
+    sub = command(bench, "a speed claim beside its peer: explorers, estimate, grade, quantization")
     sub.add_argument("name", choices=list(BENCHES))
     sub.add_argument("--json", action="store_true")
     return parser
