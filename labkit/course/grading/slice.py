@@ -23,10 +23,9 @@ def needed(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     imported = origins(cell.source for cell in cells)
     readings = [read(cell.source, imported) for cell in cells]
     _complete(readings)
-    keep = [
-        cell.kind in ("answer", "check") or (cell.kind == "extra" and r.dynamic) for cell, r in zip(cells, readings, strict=True)
-    ]
-    end = max((i for i, kept in enumerate(keep) if kept), default=0)
+    roots = [cell.kind in ("answer", "check") for cell in cells]
+    end = max((i for i, root in enumerate(roots) if root), default=0)
+    keep = [root or (reading.dynamic and i < end) for i, (root, reading) in enumerate(zip(roots, readings, strict=True))]
     felt: dict[str, set[tuple[int, int]]] = {}  # a name, and between which places what is done to it is felt
     work = [i for i, kept in enumerate(keep) if kept]
     while work:
