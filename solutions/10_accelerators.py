@@ -548,7 +548,7 @@ for y, row in enumerate(rows.values()):
     ax.plot(row.worst, y, "x", color=style.WRONG)
     if row.baseline_mape is not None:
         ax.plot(row.baseline_mape, y, "s", color=style.OTHER, mfc="none")
-ax.set(yticks=range(len(rows)), yticklabels=rows, xlabel="error, %")
+ax.set(yticks=range(len(rows)), yticklabels=rows, xlabel="error, %", xlim=(-0.2, 700))
 ax.set_xscale("symlog", linthresh=1)  # logarithmic, with room for zero
 ax.set_xticks([0, 1, 3, 10, 30, 100, 300], ["0", "1", "3", "10", "30", "100", "300"])
 ax.set_title("mean (dot), worst case (cross), MACs alone (square)", fontsize=10)

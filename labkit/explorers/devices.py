@@ -131,7 +131,7 @@ class DevicePicture(Picture):
 
     def build(self, figure):
         seconds = {1e-6: "1 µs", 1e-5: "10", 1e-4: "100", 1e-3: "1 ms", 1e-2: "10", 1e-1: "100", 1: "1 s", 10: "10"}
-        joules = {1e-8: "10 nJ", 1e-7: "100", 1e-6: "1 µJ", 1e-5: "10", 1e-4: "100", 1e-3: "1 mJ", 1e-2: "10", 1e-1: "100"}
+        joules = {1e-8: "10 nJ", 1e-7: "", 1e-6: "1 µJ", 1e-5: "10", 1e-4: "", 1e-3: "1 mJ", 1e-2: "10", 1e-1: "", 1: "1 J"}
         self.panels = [
             Panel(figure, (0.185, 0.1, 0.285, 0.8), "latency of one inference", seconds, names=list(DEVICES.values())),
             Panel(figure, (0.53, 0.1, 0.285, 0.8), "energy of one inference", joules, names=[]),
@@ -147,7 +147,9 @@ class DevicePicture(Picture):
         for text, device in zip(self.verdicts, DEVICES, strict=True):
             verdict = r.verdict(device)
             lacking = device in r.estimates and not r.estimates[device].fits  # here what, in the sources how much
-            text.set_text("lacks " + ",\n".join(map(what, r.estimates[device].missing)) if lacking else verdict)
+            text.set_text(
+                "lacks " + ", ".join(map(what, r.estimates[device].missing)).replace(", ", ",\n", 1) if lacking else verdict
+            )
             text.set_color(RIGHT if verdict == "fits" else GHOST if device in r.refusals else WRONG)
 
     @staticmethod
