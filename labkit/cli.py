@@ -102,7 +102,12 @@ def grade(args) -> int:
     return command.grade(**{name: value for name, value in vars(args).items() if name not in ("command", "run")})
 
 
-BENCHES = {"explorers": "labkit.explorers.bench", "estimate": "labkit.hardware.bench", "grade": "labkit.course.grading.bench", "quantization": "labkit.quantization.bench"}
+BENCHES = {
+    "explorers": "labkit.explorers.bench",
+    "estimate": "labkit.hardware.bench",
+    "grade": "labkit.course.grading.bench",
+    "quantization": "labkit.quantization.bench",
+}
 
 
 def bench(args) -> int:

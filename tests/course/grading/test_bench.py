@@ -32,8 +32,9 @@ def test_the_class_has_every_kind_and_its_mistakes_are_the_planted_ones(tmp_path
 
 @pytest.mark.parametrize(
     ("kind", "wrong", "points", "fair"),
-    [("right", None, (2, 3), True), ("right", None, (2, 1), False), ("one wrong", "1", (0, 3), True), ("one wrong", "1", (2, 3), False),
-     ("one wrong", "1", (0, 0), False), ("blank", None, (0, 0), True), ("blank", None, (2, 0), False)],
+    [("right", None, (2, 3), True), ("right", None, (2, 1), False), ("one wrong", "1", (0, 3), True),
+     ("one wrong", "1", (2, 3), False), ("one wrong", "1", (0, 0), False), ("blank", None, (0, 0), True),
+     ("blank", None, (2, 0), False)],
 )  # fmt: skip
 def test_who_deserves_what(kind, wrong, points, fair):
     exercises = tuple(ExerciseResult(str(i + 1), got, most) for i, (got, most) in enumerate(zip(points, (2, 3), strict=True)))
