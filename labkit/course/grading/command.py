@@ -44,6 +44,8 @@ def grade(
     if timeout is not None and not timeout > 0:
         raise ValueError("--timeout is a number of seconds a cell, more than 0")
     limits = Limits() if timeout is None else Limits(cell_s=timeout, notebook_s=max(Limits.notebook_s, 10 * timeout))
+    if gradebook and not Path(gradebook).is_file():
+        raise ValueError(f"there is no gradebook {gradebook}; export the grades of your course as CSV first")
     jobs, strange = find(submissions, root or find_root(), lab=lab, limits=limits, sandbox=_sandbox(trusted))
     for sentence in strange:
         print(sentence, file=sys.stderr)
@@ -58,8 +60,7 @@ def grade(
         raise
     report.write(results, out)
     if gradebook:
-        filled = out / Path(gradebook).name
-        for sentence in lms.fill_file(Path(gradebook), results, filled, lab=lab):
+        for sentence in lms.fill_file(Path(gradebook), results, out / f"{Path(gradebook).stem}-filled.csv", lab=lab):
             print(sentence, file=sys.stderr)
     print(summary(results, out))
     return 1 if any(map(one.failed, results)) else 0

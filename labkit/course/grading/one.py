@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from labkit.course.grading import runner, sandbox
+from labkit.course.grading import sandbox
 from labkit.course.grading.rebuild import rebuild
 from labkit.course.grading.records import ExerciseResult, Limits, Outcome, Result, Sheet
 from labkit.course.grading.submission import Unreadable, load
@@ -52,6 +52,8 @@ def grade(job: Job) -> dict:
 
 def attempt(job: Job) -> Result:
     """The result of a job. Raises only where the grader, or the machine it runs on, is at fault."""
+    from labkit.course.grading import runner  # only workers need pytest and nbval
+
     start = time.monotonic()
     if job.sandbox == "bubblewrap" and sandbox.available() != "bubblewrap":
         raise RuntimeError(sandbox.why())

@@ -1,14 +1,12 @@
-"""A course of one toy lab on disk, submissions of it, and units of work that need no kernel."""
+"""A course of one toy lab on disk, and submissions of it."""
 
 import json
 import os
-import signal
 import time
 from pathlib import Path
 
 from labkit.course import source
 from labkit.course.grading.one import Job
-from labkit.course.grading.records import ExerciseResult, Result
 
 from . import toy
 
@@ -43,28 +41,7 @@ def hand_in(path: Path, text: str, age_s: float = 0) -> Path:
 
 
 def jobs(folder: Path, orders: list[str], **about) -> list[Job]:
-    """A job for each order to `obey`; the orders are what their submissions hold."""
+    """A job for each order to `orders.obey`; the orders are what their submissions hold."""
     trusted = hand_in(folder / "trusted.ipynb", toy.notebooks()[0])
     paths = [hand_in(folder / f"s{number:02d}.txt", order) for number, order in enumerate(orders)]
     return [Job(path.stem, LAB, str(path), str(trusted), **about) for path in paths]
-
-
-def obey(job: Job) -> Result:
-    """Does what the submission says ("sleep 0.2", "die", "raise …"), and writes the student down in a log beside it."""
-    path = Path(job.submission)
-    order, _, rest = path.read_text(encoding="utf-8").partition(" ")
-    if order == "die":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if order == "raise":
-        raise RuntimeError(rest)
-    if order == "sleep":
-        time.sleep(float(rest))
-    with (path.parent / "log").open("a") as log:
-        log.write(f"{job.student}\n")
-    return Result(job.student, job.lab, "ok", "done", (ExerciseResult("1", 1, 1),))
-
-
-def graded(folder: Path) -> list[str]:
-    """The students `obey` wrote down, in order."""
-    log = folder / "log"
-    return log.read_text().split() if log.exists() else []

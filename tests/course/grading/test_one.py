@@ -142,7 +142,7 @@ def test_a_mistake_of_the_grader_is_said_and_not_scored_in_silence(root, monkeyp
     def breaks(*_, **__):
         raise runner.GraderError("the sandbox\nbroke")
 
-    monkeypatch.setattr(one.runner, "run", breaks)
+    monkeypatch.setattr(runner, "run", breaks)
     with pytest.raises(runner.GraderError):
         attempt(job(root, submission(ANSWERS), sandbox="none"))
     result = Result.from_dict(grade(job(root, submission(ANSWERS), sandbox="none")))
