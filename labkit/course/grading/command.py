@@ -46,6 +46,8 @@ def grade(
     limits = Limits() if timeout is None else Limits(cell_s=timeout, notebook_s=max(Limits.notebook_s, 10 * timeout))
     if gradebook and not Path(gradebook).is_file():
         raise ValueError(f"there is no gradebook {gradebook}; export the grades of your course as CSV first")
+    if gradebook and (Path(gradebook).name == "scores.csv" or Path(gradebook).resolve().parent == out.resolve()):
+        raise ValueError(f"the copy of {gradebook} would overwrite a file in {out}; call it export.csv, outside of that folder")
     jobs, strange = find(submissions, root or find_root(), lab=lab, limits=limits, sandbox=_sandbox(trusted))
     for sentence in strange:
         print(sentence, file=sys.stderr)
@@ -60,7 +62,7 @@ def grade(
         raise
     report.write(results, out)
     if gradebook:
-        for sentence in lms.fill_file(Path(gradebook), results, out / f"{Path(gradebook).stem}-filled.csv", lab=lab):
+        for sentence in lms.fill_file(Path(gradebook), results, out / Path(gradebook).name, lab=lab):
             print(sentence, file=sys.stderr)
     print(summary(results, out))
     return 1 if any(map(one.failed, results)) else 0

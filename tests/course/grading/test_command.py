@@ -82,7 +82,7 @@ def test_a_gradebook_gets_the_points_in_a_copy(class_, quick, capsys):
     code, _, err = labkit(capsys, "grade", "in", "--out", "out", "--gradebook", "canvas.csv")
     assert code == 0 and "Nobody" in err
     assert (class_ / "canvas.csv").read_text(encoding="utf-8") == book
-    assert '"Löve, Ada",7,ada,A,6\n' in (class_ / "out" / "canvas-filled.csv").read_text(encoding="utf-8")
+    assert '"Löve, Ada",7,ada,A,6\n' in (class_ / "out" / "canvas.csv").read_text(encoding="utf-8")
 
 
 def test_without_a_sandbox_nothing_runs_unless_the_students_are_trusted(class_, quick, capsys, monkeypatch):
@@ -147,10 +147,12 @@ def test_a_batch_that_is_stopped_says_how_it_goes_on(class_, quick, capsys, monk
         (["in", "--out", "out", "--timeout", "-1"], "--timeout is a number of seconds"),
         (["empty", "--out", "out"], "holds no notebook to grade"),
         (["in", "--out", "out", "--gradebook", "none.csv"], "there is no gradebook none.csv"),
+        (["in", "--out", "out", "--gradebook", "out/book.csv"], "would overwrite a file in out"),
     ],
 )
 def test_an_error_is_one_sentence(class_, quick, capsys, words, sentence):
     (class_ / "empty").mkdir()
+    hand_in(class_ / "out" / "book.csv", "Student,ID,Section")
     code, out, err = labkit(capsys, "grade", *words)
     assert (code, out) == (2, "") and sentence in err and err.count("\n") == 1
 
