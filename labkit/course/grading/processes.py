@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 PROC = Path("/proc")
+FEW = 8
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -30,24 +31,34 @@ def below() -> list[int]:
     return found
 
 
-def memory(pid: int) -> int:
-    """Bytes of main memory of a process. A page it shares counts in parts (PSS), so that a fork does not count twice."""
+def resident(pid: int) -> int:
+    """Bytes of main memory that a process sees; pages that it shares with others count in full."""
+    try:
+        return int((PROC / str(pid) / "statm").read_bytes().split()[1]) * PAGE
+    except (OSError, IndexError):  # it has ended
+        return 0
+
+
+def proportional(pid: int) -> int:
+    """Bytes of main memory of a process, where a page that n processes share counts 1/n (PSS, proc_pid_smaps(5))."""
     try:
         rollup = (PROC / str(pid) / "smaps_rollup").read_text()
         return next(int(line.split()[1]) << 10 for line in rollup.splitlines() if line.startswith("Pss:"))
-    except (OSError, StopIteration):  # it forbids being looked at: then all of it counts
-        try:
-            return int((PROC / str(pid) / "statm").read_text().split()[1]) * PAGE
-        except (OSError, IndexError):
-            return 0
+    except (OSError, StopIteration):  # it forbids being looked at
+        return resident(pid)
 
 
 def excess(most_bytes: int, most_processes: int) -> str:
-    """What the processes below this one take too much of: "memory", "processes", or nothing."""
+    """What the processes below this one take too much of: "memory", "processes", or nothing.
+
+    The exact sum waits for processes that are forking just then, so it is for few of them only: a fork bomb must not delay its end.
+    """
     pids = below()
     if len(pids) > most_processes:
         return "processes"
-    return "memory" if sum(map(memory, pids)) > most_bytes else ""
+    if sum(map(resident, pids)) <= most_bytes:
+        return ""
+    return "memory" if len(pids) > FEW or sum(map(proportional, pids)) > most_bytes else ""
 
 
 def reap(pid: int) -> bool:

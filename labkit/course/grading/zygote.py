@@ -41,7 +41,7 @@ WARM = (
 )
 WATCH_S = 0.1
 FILE_BYTES = 64 << 20
-MOST_PROCESSES = 256
+MOST_PROCESSES, MOST_THREADS = 64, 512
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36  # prctl(2)
 
 
@@ -153,7 +153,7 @@ def limit(memory: int) -> None:
     for what, most in (
         (resource.RLIMIT_AS, memory),
         (resource.RLIMIT_FSIZE, FILE_BYTES),
-        (resource.RLIMIT_NPROC, processes.of_this_user() + MOST_PROCESSES),
+        (resource.RLIMIT_NPROC, processes.of_this_user() + MOST_THREADS),
         (resource.RLIMIT_CORE, 0),
     ):
         hard = resource.getrlimit(what)[1]
