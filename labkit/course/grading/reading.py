@@ -20,9 +20,10 @@ DRAWS |= {"sample", "multinomial", "bernoulli", "rand_like", "randn_like", "rand
 SEEDS = {"seed", "manual_seed"}
 GENERATORS = ("numpy.random", "torch", "random")
 SHOWING = ("matplotlib", "IPython.display", "labkit.course", "labkit.explorers", "labkit.report")  # they show, and change nothing
-PURE = ("numpy", "math", "cmath", "scipy", "torch", "itertools", "functools", "collections", "statistics", "json", "pathlib")
-CHANGING = {"exec", "eval", "setattr", "delattr", "globals", "locals", "vars", "__import__", "get_ipython", "next", "compile"}
-DYNAMIC = CHANGING - {"next", "setattr", "delattr"}  # behind these may be any name
+PURE = ("numpy", "math", "cmath", "scipy", "torch", "itertools", "collections", "statistics", "json", "pathlib")
+CHANGING = {"exec", "eval", "setattr", "delattr", "globals", "locals", "vars", "__import__", "get_ipython", "compile"}
+CHANGING |= {"next", "map", "filter"}
+DYNAMIC = CHANGING - {"next", "map", "filter", "setattr", "delattr"}  # behind these may be any name
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 HARMLESS = {name for name in dir(builtins) if name not in CHANGING}
 
@@ -339,8 +340,10 @@ class _Reader(ast.NodeVisitor):
             else:
                 self._bind(RANDOM)
             return
-        if self._shows(callee) or callee in HARMLESS:
+        if self._shows(callee) or (callee in HARMLESS and self._pure(node)):
             return
+        if isinstance(node.func, ast.Name):
+            self._pass({node.func.id})  # a variable that holds a function
         if isinstance(node.func, ast.Attribute):
             roots = _roots(node.func.value)
             (self._change if discarded else self._pass)(roots)
@@ -351,9 +354,9 @@ class _Reader(ast.NodeVisitor):
     def _pure(self, node: ast.expr, discarded: bool = False) -> bool:
         """Whether an expression is a call that gives back something new and changes nothing."""
         if not isinstance(node, ast.Call):
-            return isinstance(node, (ast.Constant, ast.BinOp, ast.Compare, ast.JoinedStr, ast.Lambda))
+            return isinstance(node, (ast.Constant, ast.BinOp, ast.Compare, ast.JoinedStr))
         callee = self._dotted(node.func)
-        in_place = any(keyword.arg in ("out", "inplace") for keyword in node.keywords) or callee.endswith("_")
+        in_place = any(keyword.arg in ("out", "inplace", "key") for keyword in node.keywords) or callee.endswith("_")
         known = callee in HARMLESS or self._shows(callee) or callee.partition(".")[0] in PURE
         return known and not in_place and not discarded
 

@@ -55,7 +55,8 @@ def _complete(readings: list[Reading]) -> None:
     variables = set().union(*(reading.variables for reading in readings))
     functions: dict[str, Reading] = {name: inner for reading in readings for name, inner in reading.functions.items()}
     group: dict[str, set[str]] = {}
-    for a, b in {pair for reading in readings for pair in reading.aliases if variables.issuperset(pair)}:
+    pairs = {(a, held) for reading in readings for a, b in reading.aliases for held in {b} | _behind({b}, functions)}
+    for a, b in sorted(pair for pair in pairs if variables.issuperset(pair)):
         joint = group.get(a, {a}) | group.get(b, {b})
         group.update(dict.fromkeys(joint, joint))
     for reading in readings:
