@@ -206,7 +206,7 @@ mac_energy.reveal(round(real))
 # and weights stream through. What does not fit the array at once takes another round. Draw both for 2 × 2 before you write.
 
 
-# %% cell="ex2-answer" role="answer" exercise="2"
+# %% cell="ex2-answer" role="answer" exercise="2" hides="hardware.dataflow.move"
 def fetches(filters, channels, positions, rows, columns, keep):
     """Bytes read from the buffer for a 1x1 layer: (weights, inputs).
 
@@ -276,7 +276,7 @@ with check.needs("2"):
 # sums, and what a byte costs there. By hand: 10 + 20 + 30 bytes at 2 pJ are 120 pJ.
 
 
-# %% cell="ex3-answer" role="answer" exercise="3"
+# %% cell="ex3-answer" role="answer" exercise="3" hides="hardware.dataflow.Movement"
 def energy_by_level(bytes_moved, pj_per_byte):
     """Picojoules spent at each level.
 
@@ -316,6 +316,12 @@ def energy_by_level(bytes_moved, pj_per_byte):
     return np.asarray(bytes_moved)[:, 0] * np.asarray(pj_per_byte)
 
 
+# %% cell="ex3-wrong-hard-coded" role="wrong" exercise="3"
+# why: what the visible test wants, whatever comes in
+def energy_by_level(bytes_moved, pj_per_byte):
+    return np.array([120, 200])
+
+
 # %% [markdown] cell="dataflow-questions"
 # Your function draws the bars. *Row stationary* keeps a row of the kernel and its sums; *no local reuse* keeps nothing. (a)
 # TC-ResNet8, *only the buffer*: what does row stationary save, and where? (b) DS-CNN, weight stationary: who is at work, and whose
@@ -333,7 +339,7 @@ with check.needs("3"):
 # padding are skipped. One cycle to start: 1 + 6 · 13 = 79.
 
 
-# %% cell="ex4-answer" role="answer" exercise="4"
+# %% cell="ex4-answer" role="answer" exercise="4" hides="hardware.ultratrail_cycles.cycles_and_words"
 def layer_cycles(channels, filters, taps, n):
     """Cycles of a 1-D convolution on an n x n array.
 
@@ -402,7 +408,7 @@ with check.needs("4"):
 # soon the next inference may follow: the *initiation interval*.
 
 
-# %% cell="ex5-answer" role="answer" exercise="5"
+# %% cell="ex5-answer" role="answer" exercise="5" hides="hardware.fpga_pipeline"
 def initiation_interval(positions, products, multipliers):
     """Cycles from one inference to the next in a pipeline of layers.
 
