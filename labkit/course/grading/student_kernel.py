@@ -75,6 +75,7 @@ def run(key: str, listening: dict[str, int]) -> None:
     config.IPKernelApp.capture_fd_output = False
     config.IPKernelApp.outstream_class = f"{__name__}.CappedStream"
     config.IPKernelApp.log_level = "CRITICAL"
+    config.InteractiveShell.xmode = "Minimal"  # nobody reads tracebacks, and IPython needs seconds for that of an endless recursion
     sys.argv = ["kernel"]
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
@@ -82,5 +83,5 @@ def run(key: str, listening: dict[str, int]) -> None:
     app = StudentKernelApp.instance(config=config, transport="ipc", kernel_class=StudentKernel)
     app.listening = listening
     app.initialize([])
-    app.shell.keepkernel_on_exit = True  # quit() would end the kernel a little later, under an innocent cell
+    app.shell.unobserve_all("exit_now")  # quit() would end the kernel a little later, under an innocent cell
     app.start()
