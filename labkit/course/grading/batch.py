@@ -28,6 +28,7 @@ from labkit.naming import did_you_mean
 
 BACKENDS = ("loky", "dask")
 GRACE_S = 60.0  # beyond a submission's own budget: to start a kernel, to read the files
+IDLE_S = 30  # after which a worker ends whose batch was killed
 
 
 def grade_all(
@@ -157,7 +158,7 @@ def _backend(name: str, workers: int):
     from joblib import parallel_config
 
     if name == "loky":
-        with parallel_config(backend="loky", n_jobs=workers):
+        with parallel_config(backend="loky", n_jobs=workers, idle_worker_timeout=IDLE_S):
             yield
         return
     try:

@@ -54,9 +54,10 @@ def grade(
     if not jobs:
         raise ValueError(f"{submissions} holds no notebook to grade; call them STUDENT/NN_name.ipynb or STUDENT__NN_name.ipynb")
     out.mkdir(parents=True, exist_ok=True)
-    _rehearse(jobs, out)
+    pool = {"workers": workers, "backend": backend}
     try:
-        results = batch.grade_all(jobs, out, workers=workers, backend=backend)
+        _rehearse(jobs, out, pool)
+        results = batch.grade_all(jobs, out, **pool)
     except KeyboardInterrupt:
         print(f"\nStopped. What is graded is kept in {out / 'cache'}; the same command goes on from there.", file=sys.stderr)
         raise
@@ -91,11 +92,11 @@ def _sandbox(trusted: bool) -> str:
     return kind
 
 
-def _rehearse(jobs: Sequence[Job], out: Path) -> None:
+def _rehearse(jobs: Sequence[Job], out: Path, pool: dict) -> None:
     """Grades the solution of each lab first: on a machine where it does not get all points, nobody's grade would mean anything."""
     one_each = {job.lab: job for job in jobs}
     own = [Job("(solution)", name, job.trusted, job.trusted, job.limits, job.sandbox) for name, job in one_each.items()]
-    for result in batch.grade_all(own, out, workers=1, progress=False):
+    for result in batch.grade_all(own, out, progress=False, **pool):
         if result.points < result.max_points:
             lost = next(e for e in result.exercises if e.points < e.max_points)
             why = result.note if result.status == "unreadable" else f"exercise {lost.exercise}: {lost.note}"
