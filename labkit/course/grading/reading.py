@@ -1,7 +1,8 @@
 """What a cell does to the names of a notebook, read off its syntax tree.
 
 What a call may change is not known, so it may change every variable it is given, and the object whose method it is. Calls that are
-known to change nothing (numpy's, print, pictures) are listed here.
+known to change nothing (numpy's, print, pictures) are listed here. Not seen: an iterator that one cell uses up for another, and
+code in strings other than exec and eval, which are taken to need and change anything.
 """
 
 from __future__ import annotations
@@ -50,6 +51,11 @@ class Reading:
     @property
     def names(self) -> set[str]:
         return self.reads | self.later
+
+    def also(self, other: Reading) -> Reading:
+        """What one of the two does, or the other."""
+        fields = ("reads", "used", "kept", "later", "binds", "changes", "passed")
+        return Reading(**{name: getattr(self, name) | getattr(other, name) for name in fields})
 
     @property
     def all_names(self) -> set[str]:

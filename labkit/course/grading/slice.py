@@ -53,7 +53,10 @@ def _last_binding(cells: Sequence[Cell], readings: list[Reading], name: str, bef
 def _complete(readings: list[Reading]) -> None:
     """Adds to what a cell changes: what the functions that it uses change, and whatever shares an object with what it changes."""
     variables = set().union(*(reading.variables for reading in readings))
-    functions: dict[str, Reading] = {name: inner for reading in readings for name, inner in reading.functions.items()}
+    functions: dict[str, Reading] = {}
+    for reading in readings:
+        for name, inner in reading.functions.items():  # of two functions of a name, either may be meant
+            functions[name] = inner.also(functions.get(name, Reading()))
     group: dict[str, set[str]] = {}
     pairs = {(a, held) for reading in readings for a, b in reading.aliases for held in {b} | _behind({b}, functions)}
     for a, b in sorted(pair for pair in pairs if variables.issuperset(pair)):
