@@ -61,7 +61,10 @@ def _peer(name: str, trusted: Path, students: list[Student], folder: Path, ours:
     readable = [student for student in students if student.kind in ("right", "one wrong")][:PEER_STUDENTS]
     sheets = [rebuild(solution, load(student.path)) for student in readable]
     (folder / name).mkdir()
-    seconds, scores = getattr(peers, name)(rebuild(solution, load(trusted)), sheets, folder / name)
+    try:
+        seconds, scores = getattr(peers, name)(rebuild(solution, load(trusted)), sheets, folder / name)
+    except RuntimeError as error:  # ours were graded all the same
+        return {"grader": name, "failed": str(error)}
     theirs = len(sheets) / seconds
     most = sum(sheets[0].points.values())
     for student, score in zip(readable, scores, strict=True):  # a race counts only if the peer did the same work
@@ -75,6 +78,9 @@ def table(result: dict) -> str:
     """The same for people."""
     lines = [f"{result['lab']}, {result['workers']} workers, sandbox: {result['sandbox']}"]
     for row in result["rows"]:
+        if "failed" in row:
+            lines.append(f"{row['grader']} failed: {row['failed']}")
+            continue
         beside = f"   labkit is {row['times_as_fast']:g} times as fast" if "times_as_fast" in row else ""
         lines.append(
             f"{row['grader']:<10}{row['notebooks']:5d} notebooks{row['seconds']:9.1f} s{row['per_second']:9.3f} a second{beside}"

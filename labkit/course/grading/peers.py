@@ -71,6 +71,14 @@ def kernel_environment(folder: Path, extra_packages: str | None = None) -> dict[
     return {**os.environ, "JUPYTER_PATH": str(folder / "jupyter")}
 
 
+def _run(words: list[str], folder: Path, environment: dict[str, str]) -> None:
+    """RuntimeError with the last thing that a peer said, when it fails."""
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=1800)
+    if done.returncode:
+        said = " ".join((done.stdout + done.stderr).splitlines()[-3:])
+        raise RuntimeError(f"{' '.join(words[1:])} ended with {done.returncode}: {said}")
+
+
 def nbgrader(solution: Sheet, submissions: Sequence[Sheet], folder: Path) -> tuple[float, list[float]]:
     """Seconds for autograding all submissions in one command, and their scores."""
     program, environment = command("nbgrader"), kernel_environment(folder)
@@ -93,18 +101,17 @@ def nbgrader(solution: Sheet, submissions: Sequence[Sheet], folder: Path) -> tup
         path.parent.mkdir(parents=True)
         path.write_text(notebook(cells(sheet)))
 
-    def run(*words: str) -> None:
-        subprocess.run([program, *words], cwd=folder, env=environment, check=True, capture_output=True, timeout=1800)
-
-    (folder / "nbgrader_config.py").write_text("c = get_config()\nc.CourseDirectory.course_id = 'bench'\n")
+    (folder / "nbgrader_config.py").write_text(
+        "c = get_config()\nc.CourseDirectory.course_id = 'bench'\nc.Execute.timeout = 300\n"  # a busy machine is no reason to fail
+    )
     write(folder / "source" / "lab" / "lab.ipynb", solution)
-    run("generate_assignment", "lab")
+    _run([program, "generate_assignment", "lab"], folder, environment)
     for i, sheet in enumerate(submissions):
         write(folder / "submitted" / f"student-{i:03d}" / "lab" / "lab.ipynb", sheet)
     started = perf_counter()
-    run("autograde", "lab")
+    _run([program, "autograde", "lab"], folder, environment)
     seconds = perf_counter() - started
-    run("export", "--to=grades.csv")
+    _run([program, "export", "--to=grades.csv"], folder, environment)
     lines = (folder / "grades.csv").read_text().splitlines()
     score = lines[0].split(",").index("score")
     return seconds, [float(line.split(",")[score]) for line in sorted(lines[1:], key=lambda line: line.split(",")[3])]
@@ -118,17 +125,14 @@ def otter(solution: Sheet, submissions: Sequence[Sheet], folder: Path) -> tuple[
     environment = kernel_environment(folder, str(packages if packages.is_dir() else sysconfig.get_path("purelib")))
     (folder / "master.ipynb").write_text(notebook(_otter_master(solution)))
 
-    def run(*words: str) -> None:
-        subprocess.run([program, *words], cwd=folder, env=environment, check=True, capture_output=True, timeout=600)
-
-    run("assign", "master.ipynb", "dist")
+    _run([program, "assign", "master.ipynb", "dist"], folder, environment)
     tests = next((folder / "dist" / "autograder").glob("*.zip"))
     seconds, scores = 0.0, []
     for i, sheet in enumerate(submissions):
         (folder / f"{i}.ipynb").write_text(notebook([code(cell.source) for cell in sheet.cells if cell.kind != "check"]))
         (folder / f"out-{i}").mkdir()
         started = perf_counter()
-        run("run", f"{i}.ipynb", "-a", str(tests), "-o", f"out-{i}")
+        _run([program, "run", f"{i}.ipynb", "-a", str(tests), "-o", f"out-{i}"], folder, environment)
         seconds += perf_counter() - started
         results = json.loads((folder / f"out-{i}" / "results.json").read_text())["tests"]
         scores.append(sum(test.get("score", 0.0) for test in results))
