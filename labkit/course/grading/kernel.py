@@ -97,6 +97,8 @@ class SandboxKernel(RunningKernel):
             self._read(parent, 0.1)
         if self._inbox and time.monotonic() < self._settled:
             return self._inbox.popleft()
+        if time.monotonic() >= self._settled:
+            self._listen_anew()
         return {"msg_type": "status", "parent_header": {"msg_id": parent}, "content": {"execution_state": "idle"}}
 
     def interrupt(self):
@@ -153,6 +155,14 @@ class SandboxKernel(RunningKernel):
             return
         self._bytes += size
         self._inbox.append(message)
+
+    def _listen_anew(self) -> None:
+        """A cell ended without a word: its output may have been so large that ZeroMQ has given up the connection for good."""
+        self._poller.unregister(self.kc.iopub_channel.socket)
+        self.kc.iopub_channel.close()
+        self.kc._iopub_channel = None
+        self._poller.register(self.kc.iopub_channel.socket, zmq.POLLIN)
+        self.kc.iopub_channel.socket.poll(int(1000 * GRACE_S))  # the welcome
 
     def _await_ready(self) -> None:
         """Waits until the kernel answers and we are subscribed to its outputs, which it welcomes."""

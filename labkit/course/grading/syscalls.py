@@ -57,7 +57,7 @@ def program(machine: str) -> bytes:
 
 
 def refuse() -> None:
-    """From here on, for this process and all it starts. Other machines than those in MACHINES have no filter; OSError if it fails."""
+    """From here on, for this process and all it starts. Machines not in MACHINES have no filter. OSError if Linux refuses it."""
     machine = platform.machine()
     if machine not in MACHINES:
         return
