@@ -68,7 +68,7 @@ def run(sheet: Sheet, limits: Limits, *, hides: Sequence[str] = (), workdir: str
 def warm(sheet: Sheet, kind: str, hides: Sequence[str], workdir: Path, fresh: bool = False) -> Warm:
     """The zygote of this process for a lab; started when there is none, or it has ended, or it shall be `fresh`."""
     key = (os.path.abspath(workdir), kind, tuple(sorted(hides)), sheet.lab)
-    for other in [other for other in _warm if other != key or fresh or not _warm[other].alive]:
+    for other in [other for other in _warm if other != key or fresh or _warm[other].fate(0)]:
         _warm.pop(other).close()
     if key not in _warm:
         _warm[key] = Warm(kind, copy_without(hides, workdir), workdir / f"zygote-{os.getpid()}.log", _imports(sheet))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 import select
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.course.grading import sandbox
+from labkit.course.grading import sandbox, scratch
 
 CHANNELS = ("shell", "stdin", "control", "iopub")
 WARM_UP_S, ANSWER_S = 180, 30  # importing PyTorch from a cold disk; anything else
@@ -45,10 +44,10 @@ class Warm:
         if kind == "bubblewrap":
             command, options = [*sandbox.command(labkit), *python, sandbox.SCRATCH, imports], {}
         else:
-            scratch = self.folder / "scratch"
-            scratch.mkdir()
-            command = [*python, str(scratch), imports]
-            options = {"env": sandbox.environment(str(labkit), str(scratch)), "cwd": scratch}
+            folder = self.folder / "scratch"
+            folder.mkdir()
+            command = [*python, str(folder), imports]
+            options = {"env": sandbox.environment(str(labkit), str(folder)), "cwd": folder}
         with inside, open(log, "wb") as self._log:
             self.process = subprocess.Popen(
                 command, pass_fds=[inside.fileno()], stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
@@ -105,7 +104,9 @@ class Warm:
             self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             self.process.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
+            self.process.wait()
+        if self.folder.exists():
+            scratch.remove(self.folder)
 
     def _send(self, message: dict) -> None:
         try:

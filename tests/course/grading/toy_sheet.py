@@ -16,6 +16,8 @@ def sheet(shift: str = SHIFT, double: str = DOUBLE, extra: str = "") -> Sheet:
         Cell("ex1-check", "check", "check.value(shift(np.arange(3)))", "1", 2, expected=(encode([1, 2, 3]),)),
         Cell("ex1-check-one", "check", "check.value(shift(41.5))", "1", 1, 1e-6, expected=(encode(42.5),)),
         Cell("ex2-answer", "answer", double, "2"),
-        Cell("ex2-check", "check", "check.value(double(5))\ncheck.value(double(-0.5))", "2", 3, expected=(encode(10), encode(-1.0))),
+        Cell(
+            "ex2-check", "check", "check.value(double(5))\ncheck.value(double(-0.5))", "2", 3, expected=(encode(10), encode(-1.0))
+        ),
     ]
     return Sheet("99_toy", tuple(cells), (), {"1": 3.0, "2": 3.0})
