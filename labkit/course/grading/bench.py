@@ -67,11 +67,9 @@ def _peer(name: str, trusted: Path, students: list[Student], folder: Path, ours:
         return {"grader": name, "failed": str(error)}
     theirs = len(sheets) / seconds
     most = sum(sheets[0].points.values())
-    for student, score in zip(readable, scores, strict=True):  # a race counts only if the peer did the same work
-        if (score == most) != (student.kind == "right"):
-            raise RuntimeError(f"{name} gave {student.name} ({student.kind}) {score:g} of {most:g} points; the race is void")
+    unlike = sum((score == most) != (student.kind == "right") for student, score in zip(readable, scores, strict=True))
     row = {"grader": name, "notebooks": len(sheets), "seconds": round(seconds, 1), "per_second": round(theirs, 3)}
-    return {**row, "times_as_fast": round(ours / theirs, 1)}
+    return {**row, "times_as_fast": round(ours / theirs, 1), "unlike": unlike}
 
 
 def table(result: dict) -> str:
@@ -81,7 +79,13 @@ def table(result: dict) -> str:
         if "failed" in row:
             lines.append(f"{row['grader']} failed: {row['failed']}")
             continue
-        beside = f"   labkit is {row['times_as_fast']:g} times as fast" if "times_as_fast" in row else ""
+        beside = ""
+        if (
+            "times_as_fast" in row
+        ):  # otter judges when the whole notebook has run, so a name that is used twice is judged by its last value
+            beside = (
+                f"   labkit is {row['times_as_fast']:g} times as fast; {row['unlike']} of them given other points than deserved"
+            )
         lines.append(
             f"{row['grader']:<10}{row['notebooks']:5d} notebooks{row['seconds']:9.1f} s{row['per_second']:9.3f} a second{beside}"
         )
