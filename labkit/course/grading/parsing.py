@@ -10,7 +10,7 @@ import re
 import warnings
 from functools import lru_cache
 
-LONGEST = 100_000  # characters of one cell; a person writes a few hundred, and the parser needs memory
+LONGEST = 30_000  # characters of one cell; a person writes a few hundred, and the parser needs memory and, for f-strings, time
 DEEPEST = 100  # levels of a syntax tree; a person needs thirty, and walking it needs stack
 MAGIC_LINES = 20  # lines of one cell that are no Python and are taken out, one after the other
 TRANSPARENT = ("time", "timeit", "capture", "prun")  # cell magics that run the Python below them

@@ -1,9 +1,12 @@
 """Attacks on the grader, as data: what a submission may try, each under the name of what it tries.
 
-`VALUES` are answers that send something else than a right value. `PROBES` look for what a student must not see. `FORGERIES` stand in
-a cell of the student's own, above wrong answers, and try to earn points for them. `SABOTAGE` is an answer to exercise 1 that breaks
-things; exercise 2 is right and must keep its points, and so must the next student.
+`VALUES` are answers that send something else than a right value. `PROBES` look for what a student must not see. `FORGERIES` stand
+in a cell of the student's own, above wrong answers, and try to earn points for them. `HANGS` and `SABOTAGE` are answers to exercise
+1 that break things; exercise 2 is right and must keep its points, and so must the next student. `FILES` are no notebooks.
 """
+
+import gzip
+import pickle
 
 VALUES = {
     "nothing": "def f(x): return None",
@@ -162,7 +165,8 @@ def probe():
     return [name for name in names if name.startswith('/') or name.startswith('@')]""",
     "a shell for root": """
 def probe():
-    return [x for x in (os.getuid() == 0, os.geteuid() == 0, 'CapEff:\\t0000000000000000' not in open('/proc/self/status').read()) if x]""",
+    powers = 'CapEff:\\t0000000000000000' not in open('/proc/self/status').read()
+    return ['root'] if os.getuid() == 0 or os.geteuid() == 0 or powers else []""",
     "a user namespace of its own": """
 def probe():
     return [] if ctypes.CDLL(None, use_errno=True).unshare(0x10000000) else ['unshare']""",
@@ -179,8 +183,8 @@ def probe():
     "to write where Python reads": """
 def probe():
     import site
-    places = [*site.getsitepackages(), os.path.dirname(os.__file__), sys.prefix, '/labkit', '/labkit/labkit', '/usr', '/etc', '/', '/dev']
-    return [p for p in places if writable(p)]""",
+    places = [*site.getsitepackages(), os.path.dirname(os.__file__), sys.prefix]
+    return [p for p in (*places, '/labkit', '/labkit/labkit', '/usr', '/etc', '/', '/dev') if writable(p)]""",
     "to write to the data of the course": """
 def probe():
     return [p for p in (os.environ.get('LABKIT_DATA', '/nowhere'),) if writable(p)]""",
@@ -387,7 +391,7 @@ def frame(x, window, hop):
 
 FOREVER = "def frame(x, window, hop):\n    while True:\n        pass"
 GUILTY = "def frame(x, window, hop):\n"
-SABOTAGE = {  # seconds: those that have to wait for a time-out
+HANGS = {  # have to wait for a time-out
     "loops for ever": FOREVER,
     "loops in its cell": "while True:\n    pass",
     "loops in C, beyond the reach of Ctrl-C": "import re\n" + GUILTY + "    return re.match(r'(a+)+$', 'a' * 60 + 'b')",
@@ -407,6 +411,9 @@ SABOTAGE = {  # seconds: those that have to wait for a time-out
     "leaves orphans that hold the sockets": "import os, time\n"
     + GUILTY
     + "    if os.fork():\n        os._exit(0)\n    os.setsid()\n    if os.fork():\n        os._exit(0)\n    time.sleep(1000)",
+}
+
+SABOTAGE = {
     "ends Python": "import os\nos._exit(0)",
     "ends Python later": "import os\n" + GUILTY + "    os._exit(0)",
     "crashes": "import ctypes\n" + GUILTY + "    ctypes.string_at(0)",
@@ -495,4 +502,21 @@ def frame(x, window, hop):
     + "    raise OSError",
     "closes what it prints to": "import sys\nsys.stdout.close()\nsys.stderr = sys.stdout = None\n" + GUILTY + "    raise OSError",
     "uses names of the lab": "np = check = 7\n" + GUILTY + "    return x",
+}
+
+FILES = {
+    "an empty file": b"",
+    "a web page": b"<!doctype html><title>notebook</title>",
+    "a zip file": b"PK\x03\x04" + b"\0" * 1000,
+    "a compressed bomb": gzip.compress(b"[" * 10**6),
+    "not UTF-8": b'{"cells": [{"source": "\xff\xfe\xfa"}]}',
+    "cut off": b'{"cells": [{"cell_type": "code", "source": "def',
+    "deep JSON": b'{"cells": ' + b"[" * 10**6 + b"]" * 10**6 + b"}",
+    "a number without end": b'{"cells": [' + b"9" * 10**6 + b"]}",
+    "100 000 cells": b'{"cells": [' + b'{"cell_type": "code"},' * 99_999 + b"{}]}",
+    "21 MB": b" " * 21_000_000,
+    "a megabyte of text": b'{"cells": [{"source": "' + b"x" * 1_100_000 + b'"}]}',
+    "cells that are none": b'{"cells": [1e999, NaN, null, [], "x"]}',
+    "a list": b"[1, 2, 3]",
+    "a pickle": pickle.dumps({"cells": []}),
 }
