@@ -97,3 +97,10 @@ def test_verdict_fails_without_values():
 def test_text_beside_a_value_is_the_same_for_equal_kinds():
     """nbval without the plug-in compares it literally."""
     assert bundle(encode([1.0, 2.0]))["text/plain"] == bundle(encode([3.0, 4.0]))["text/plain"] == "value: float64 of shape (2,)"
+
+
+@pytest.mark.parametrize("values", [[], [3, 3], [[]]])
+def test_a_value_that_lies_about_its_shape_is_wrong(values):
+    assert "not as many" in difference(encode(3), {"dtype": "int64", "shape": [], "values": values})
+    assert "not as many" in difference(encode(3.0), {"dtype": "float64", "shape": [], "values": values})
+    assert difference(encode(np.zeros((0, 2))), encode(np.zeros((0, 2)))) == ""
