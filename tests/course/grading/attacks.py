@@ -1,3 +1,4 @@
+# ruff: noqa: E501  an attack reads best in the fewest lines
 """Attacks on the grader, as data: what a submission may try, each under the name of what it tries.
 
 `VALUES` are answers that send something else than a right value. `PROBES` look for what a student must not see. `FORGERIES` stand
