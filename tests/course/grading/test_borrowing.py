@@ -98,13 +98,14 @@ BORROWED = {  # lab: an exercise, and an answer that hands on what labkit has; e
     "00_start": ("3", """
 from labkit.hardware.battery import mean_power_uw
 def average_power_uw(energy_uj, per_second, latency_ms, sleep_uw):
-    return mean_power_uw(energy_uj, per_second, sleep_uw, latency_ms / 1000)"""),
+    return mean_power_uw(energy_uj, latency_ms, per_second, sleep_uw=sleep_uw)"""),
     "01_keyword_spotting": ("1", """
 from labkit.data import features
 class Config:
-    def __init__(self, window, hop): self.window, self.hop, self.centre, self.n_fft = window, hop, False, window
+    def __init__(self, window, hop): self.window, self.hop = window, hop
+    frames = staticmethod(lambda samples: samples)
 def frame(signal, window, hop):
-    return features.frame(signal, Config(window, hop))"""),
+    return features.frame(np.asarray(signal), Config(window, hop))"""),
     "02_human_activity": ("1", """
 import labkit.data.motion
 def windows(recording, window, hop):
@@ -120,7 +121,8 @@ def dequantize(codes, scale, zero_point):
     "05_power_of_two": ("1", """
 from labkit.quantization.formats import PowerOfTwo
 def nearest_power(x, bits):
-    return PowerOfTwo(bits).quantize(x)"""),
+    codes = PowerOfTwo(bits).levels
+    return codes[np.argmin(np.abs(np.asarray(x)[..., None] - codes) + 1e-9 * np.abs(codes), axis=-1)]"""),
     "06_mixed_precision": ("5", """
 import importlib
 def pareto(costs, accuracies):
@@ -129,8 +131,12 @@ def pareto(costs, accuracies):
 from labkit.quantization import popcount
 from labkit.quantization.binary import sign
 def pack(signs):
-    return popcount.pack(signs)"""),
-    "11_analog_memory": ("1", "from labkit.analog.crossbar import to_pairs"),
+    return popcount.pack(signs).view(np.uint32)[: -(-len(signs) // 32)]"""),
+    "11_analog_memory": ("1", """
+import labkit.analog
+from labkit.analog import crossbar
+def to_pairs(weights, g_max=25.0):
+    return crossbar.to_pairs(np.asarray(weights, dtype=float), g_max)[:2]""" ),
 }  # fmt: skip
 
 
