@@ -8,12 +8,27 @@ import subprocess
 from pathlib import Path
 
 
-def empty(folder: Path) -> None:
-    """Empties a folder. Raises OSError when something in it cannot be removed."""
+def empty(folder: Path, mounted: frozenset[str] | None = None) -> None:
+    """Empties a folder. What is mounted in it stays: this Python itself may lie in /tmp. OSError when the rest cannot be removed."""
+    mounted = mount_points() if mounted is None else mounted
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
     for entry in os.scandir(folder):
-        remove(entry.path)
+        if entry.path in mounted:
+            continue
+        if any(point.startswith(f"{entry.path}/") for point in mounted):
+            empty(Path(entry.path), mounted)
+        else:
+            remove(entry.path)
+
+
+def mount_points() -> frozenset[str]:
+    """Where something is mounted, as this process sees it; none where /proc does not say."""
+    try:
+        lines = Path("/proc/self/mounts").read_bytes().splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(os.fsdecode(line.split()[1].decode("unicode_escape").encode("latin-1")) for line in lines)
 
 
 def remove(path: str | Path) -> None:
