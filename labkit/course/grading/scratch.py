@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def empty(folder: Path, mounted: frozenset[str] | None = None) -> None:
-    """Empties a folder. What is mounted in it stays: this Python itself may lie in /tmp. OSError when the rest cannot be removed."""
+    """Empties a folder; what is mounted in it stays (this Python may lie in /tmp). OSError when the rest cannot be removed."""
     mounted = mount_points() if mounted is None else mounted
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
