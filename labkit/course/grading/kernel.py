@@ -72,7 +72,12 @@ class SandboxKernel(RunningKernel):
         self._await_ready()
 
     def is_alive(self) -> bool:
-        return not self.warm.fate(self.number)
+        return not self.fate
+
+    @property
+    def fate(self) -> str:
+        """Why it has ended; empty while it runs."""
+        return self.warm.fate(self.number)
 
     def execute_cell_input(self, cell_input, allow_stdin=None):
         self._inbox.clear()
@@ -86,7 +91,7 @@ class SandboxKernel(RunningKernel):
             if self._read(msg_id, min(0.5, end - time.monotonic())):
                 self._settled = time.monotonic() + GRACE_S
                 return
-            if why := self.warm.fate(self.number):
+            if why := self.fate:
                 raise Stopped(why, alive=False)
         raise Empty
 

@@ -57,6 +57,11 @@ class SheetFile(IPyNbFile):
             self.spent = f"the notebook took longer than {self.limits.notebook_s:g} s"
         return self.spent or self.banned.get(cell.blame, "")
 
+    def look_after(self) -> None:
+        """A kernel may end after its last cell has answered; then that cell's exercise is to blame, and not the next."""
+        if self.ran and not self.spent and not self.kernel.is_alive():
+            self.lose(self.ran[-1], Stopped(self.kernel.fate, alive=False))
+
     def lose(self, cell: SheetCell, stop: Stopped) -> str:
         """A cell was stopped: its exercise is over, and a broken kernel is replaced. Returns what to tell the student."""
         why = self._sentence(stop.why)
@@ -124,6 +129,7 @@ class SheetCell(LabCell):
         return f"exercise {self.labkit['exercise']}" if self.labkit["exercise"] else self.cell["id"]
 
     def runtest(self):
+        self.parent.look_after()
         why = self.parent.why_not(self)
         if why:
             pytest.fail(why, pytrace=False)

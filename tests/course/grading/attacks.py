@@ -417,6 +417,9 @@ HANGS = {  # have to wait for a time-out
 SABOTAGE = {
     "ends Python": "import os\nos._exit(0)",
     "ends Python later": "import os\n" + GUILTY + "    os._exit(0)",
+    "ends Python a moment after its cell": "import os, threading\nthreading.Timer(0.01, os._exit, (0,)).start()\n"
+    + GUILTY
+    + "    threading.Timer(0.001, os._exit, (0,)).start()\n    return x",
     "crashes": "import ctypes\n" + GUILTY + "    ctypes.string_at(0)",
     "overflows the stack": "import sys\nsys.setrecursionlimit(10**9)\n" + GUILTY + "    return eval('frame(x, window, hop)')",
     "kills its parent": "import os, signal\n"
