@@ -33,9 +33,10 @@ NUMBERS = {  # name -> on x86_64, on aarch64; from Linux' own tables, asm/unistd
     "userfaultfd": (323, 282),
     "io_uring_setup": (425, 425),
 }
+PRLIMIT = (302, 261)  # of another process: the warm one could be starved. Python asks for its own limits by the same call
 MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # AUDIT_ARCH_… of linux/audit.h
 LOAD, EQUAL, AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06  # instructions (linux/bpf_common.h)
-NUMBER_AT, MACHINE_AT = 0, 4  # of struct seccomp_data
+NUMBER_AT, MACHINE_AT, PROCESS_AT = 0, 4, 16  # of struct seccomp_data; the last is the call's first argument
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000 | errno.EPERM
 FOREIGN = 0x40000000  # from here on x86_64 has a second set of numbers for the same calls
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
@@ -44,14 +45,16 @@ PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 def program(machine: str) -> bytes:
     """The filter for a machine, as an array of struct sock_filter {u16 code; u8 jump if true; u8 if false; u32 k}.
 
-    >>> len(program("x86_64")) // 8 == len(NUMBERS) + 6
+    >>> len(program("x86_64")) // 8 == len(NUMBERS) + 9
     True
     """
-    numbers = [pair[list(MACHINES).index(machine)] for pair in NUMBERS.values()]
-    refuse = len(numbers) + 1  # instructions to skip from the first comparison of a number
+    column = list(MACHINES).index(machine)
+    numbers = [pair[column] for pair in NUMBERS.values()]
+    refuse = len(numbers) + 4  # instructions to skip from the first comparison of a number
     code = [(LOAD, 0, 0, MACHINE_AT), (EQUAL, 0, refuse + 2, MACHINES[machine])]
     code += [(LOAD, 0, 0, NUMBER_AT), (AT_LEAST, refuse, 0, FOREIGN)]
     code += [(EQUAL, refuse - 1 - i, 0, number) for i, number in enumerate(numbers)]
+    code += [(EQUAL, 0, 2, PRLIMIT[column]), (LOAD, 0, 0, PROCESS_AT), (EQUAL, 0, 1, 0)]
     code += [(RETURN, 0, 0, ALLOW), (RETURN, 0, 0, REFUSE)]
     return b"".join(struct.pack("HBBI", *instruction) for instruction in code)
 
