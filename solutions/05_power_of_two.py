@@ -61,7 +61,7 @@ on_m4
 # weight 2.9 goes to 2, which is 0.9 away; 4 is 1.1 away. Careful: log2(2.9) = 1.54 would round to 2, and 2² is the wrong answer.
 
 
-# %% cell="ex1-answer" role="answer" exercise="1" hides="quantization.formats.PowerOfTwo"
+# %% cell="ex1-answer" role="answer" exercise="1" hides="quantization.formats.PowerOfTwo quantization.formats.Format.project quantization.formats.Format._project"
 def nearest_power(x, bits):
     """The nearest of 0, ±1, ±2, ±4, …, ±2^(n−1) for every number of x, where n = 2^(bits−1) − 1.
 
