@@ -61,7 +61,7 @@ on_m4
 # weight 2.9 goes to 2, which is 0.9 away; 4 is 1.1 away. Careful: log2(2.9) = 1.54 would round to 2, and 2² is the wrong answer.
 
 
-# %% cell="ex1-answer" role="answer" exercise="1" hides="quantization.formats.PowerOfTwo quantization.formats.Format.project quantization.formats.Format._project"
+# %% cell="ex1-answer" role="answer" exercise="1" hides="quantization.formats.PowerOfTwo quantization.formats.Format.project"
 def nearest_power(x, bits):
     """The nearest of 0, ±1, ±2, ±4, …, ±2^(n−1) for every number of x, where n = 2^(bits−1) − 1.
 
@@ -331,7 +331,7 @@ with check.needs("1"):
 # e being the rounded log2 |k|. By hand, 4 bits: 3 goes to 4, 5 to 4, 6 to 8.
 
 
-# %% cell="ex3-answer" role="answer" exercise="3" hides="quantization.formats.TwoStep"
+# %% cell="ex3-answer" role="answer" exercise="3" hides="quantization.formats.TwoStep quantization.formats.Format._project"
 def two_step(x, bits):
     """Whole numbers from −(2^(bits−1) − 1) to 2^(bits−1) − 1 first, saturated; then ±2^round(log2 |k|), and zero stays zero.
 
