@@ -110,8 +110,9 @@ def start_batch(folder: Path, todo: list) -> subprocess.Popen:
     """A batch in a process group of its own."""
     (folder / "jobs").write_bytes(pickle.dumps(todo))
     code = f"""
-import pickle
+import pickle, signal
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore Ctrl-C
 from labkit.course.grading import batch
 from tests.course.grading.orders import obey
 folder = Path({str(folder)!r})
