@@ -11,14 +11,18 @@ JUPYTER_FLAGS := $(if $(filter 0,$(shell id -u)),--allow-root)
 # Class without a network: JupyterLab shall not ask whether it may fetch news.
 QUIET := {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}
 
-.PHONY: lab test environment clean
+.PHONY: lab test suite labs environment clean
 
 lab: environment
 	$(BIN)/python -m jupyterlab $(JUPYTER_FLAGS) notebooks/00_start.ipynb
 
-test: environment $(VENV)/oracles
+test: suite labs
+
+suite: environment $(VENV)/oracles
 	$(BIN)/labkit build --check
 	$(BIN)/python -m pytest
+
+labs: environment $(VENV)/oracles
 	$(BIN)/python -m pytest --nbval solutions
 
 environment: $(VENV)/ready
